@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "weightmap/digest.h"
+
+namespace weightmap {
+
+std::string Digest::hex() const {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (const std::byte byte : bytes) {
+    text += kDigits[std::to_integer<unsigned>(byte) >> 4U];
+    text += kDigits[std::to_integer<unsigned>(byte) & 15U];
+  }
+  return text;
+}
+
+}  // namespace weightmap

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/file_kind.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string>
+
+#include "base/little_endian.h"
+
+namespace weightmap {
+namespace {
+
+using namespace std::string_view_literals;
+
+struct Magic {
+  std::string_view bytes;
+  std::size_t offset;
+  FileKind kind;
+};
+
+constexpr std::array kMagics{
+    Magic{"\x89WMAP\r\n\x1a"sv, 0, FileKind::kWeightFile},
+    Magic{"PK\x03\x04"sv, 0, FileKind::kZip},
+    Magic{"PK\x05\x06"sv, 0, FileKind::kZip},
+    Magic{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"sv, 0, FileKind::kLegacyTorch},
+    Magic{"ustar"sv, 257, FileKind::kTar},
+    Magic{"GGUF"sv, 0, FileKind::kGguf},
+    Magic{"\x89HDF\r\n\x1a\n"sv, 0, FileKind::kHdf5},
+    Magic{"\x1f\x8b"sv, 0, FileKind::kGzip},
+    Magic{"version https://git-lfs"sv, 0, FileKind::kGitLfsPointer},
+};
+
+bool has_magic(std::string_view text, const Magic& magic) {
+  return text.size() >= magic.offset && text.substr(magic.offset).starts_with(magic.bytes);
+}
+
+// Eight bytes of header length, then the JSON object itself.
+bool looks_like_safetensors(std::string_view text) {
+  return text.size() > 8 && (text[8] == '{' || text[8] == ' ') && text[6] == 0 && text[7] == 0 &&
+         text.substr(8).find('{') != std::string_view::npos;
+}
+
+bool looks_like_html(std::string_view text) {
+  const auto start = text.find_first_not_of(" \t\r\n");
+  if (start == std::string_view::npos) return false;
+  std::string head(text.substr(start, 15));
+  std::ranges::transform(head, head.begin(), [](unsigned char c) { return std::tolower(c); });
+  return head.starts_with("<!doctype html") || head.starts_with("<html");
+}
+
+bool looks_like_pickle(std::string_view text) {
+  return text.size() > 2 && text[0] == '\x80' && text[1] >= 2 && text[1] <= 5;
+}
+
+}  // namespace
+
+FileKind detect_file_kind(std::span<const std::byte> first_bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(first_bytes.data()),
+                              first_bytes.size());
+  if (text.empty()) return FileKind::kEmpty;
+  const auto found =
+      std::ranges::find_if(kMagics, [&](const Magic& magic) { return has_magic(text, magic); });
+  if (found != kMagics.end()) return found->kind;
+  if (looks_like_html(text)) return FileKind::kHtml;
+  if (looks_like_safetensors(text)) return FileKind::kSafetensors;
+  if (looks_like_pickle(text)) return FileKind::kBarePickle;
+  return FileKind::kUnknown;
+}
+
+std::string_view file_kind_text(FileKind kind) {
+  switch (kind) {
+    case FileKind::kEmpty: return "an empty file";
+    case FileKind::kUnknown: return "of a kind that is not known";
+    case FileKind::kWeightFile: return "a weight file";
+    case FileKind::kZip: return "a zip archive, as torch.save writes it";
+    case FileKind::kLegacyTorch: return "a PyTorch checkpoint in the format from before 1.6";
+    case FileKind::kTar: return "a tar archive";
+    case FileKind::kSafetensors: return "a safetensors file";
+    case FileKind::kGguf: return "a GGUF file";
+    case FileKind::kHdf5: return "an HDF5 file";
+    case FileKind::kGzip: return "a gzip archive";
+    case FileKind::kHtml: return "an HTML page, most likely a download that went wrong";
+    case FileKind::kGitLfsPointer: return "a Git LFS pointer, not the file it stands for";
+    case FileKind::kBarePickle: return "a bare pickle";
+  }
+  return "of a kind that is not known";
+}
+
+}  // namespace weightmap

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/text.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+namespace weightmap {
+namespace {
+
+constexpr std::size_t kQuotedLimit = 200;
+
+unsigned char byte_at(std::string_view text, std::size_t at) {
+  return static_cast<unsigned char>(text[at]);
+}
+
+bool is_continuation(unsigned char byte) { return (byte & 0xC0U) == 0x80U; }
+
+// The first value that a sequence of this length may encode: shorter forms are not UTF-8.
+constexpr std::uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
+
+bool is_scalar_value(std::uint32_t value, std::size_t length) {
+  const bool surrogate = value >= 0xD800 && value <= 0xDFFF;
+  return value >= kSmallest[length] && value <= 0x10FFFF && !surrogate;
+}
+
+// Length of the valid sequence that starts at `at`; 0 when there is none.
+std::size_t sequence_length(std::string_view text, std::size_t at) {
+  const unsigned char lead = byte_at(text, at);
+  if (lead < 0x80) return 1;
+  const auto length = static_cast<std::size_t>(std::countl_one(lead));
+  if (length < 2 || length > 4 || text.size() - at < length) return 0;
+  std::uint32_t value = lead & (0x7FU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    const unsigned char next = byte_at(text, at + i);
+    if (!is_continuation(next)) return 0;
+    value = value << 6U | (next & 0x3FU);
+  }
+  return is_scalar_value(value, length) ? length : 0;
+}
+
+// How many bytes from `at` on are ASCII, eight at a time: nearly every name is nothing else.
+std::size_t ascii_run(std::string_view text, std::size_t at) {
+  const std::size_t start = at;
+  for (std::uint64_t eight = 0; text.size() - at >= sizeof eight; at += sizeof eight) {
+    std::memcpy(&eight, text.data() + at, sizeof eight);
+    if ((eight & 0x8080808080808080U) != 0) break;
+  }
+  return at - start;
+}
+
+bool is_printable(std::string_view sequence) {
+  const unsigned char first = byte_at(sequence, 0);
+  // U+0080..U+009F are control characters that some terminals obey.
+  const bool c1 = first == 0xC2 && byte_at(sequence, sequence.size() - 1) < 0xA0;
+  return first >= 0x20 && first != 0x7F && first != '`' && !c1;
+}
+
+void append_escaped(std::string& out, unsigned char byte) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  out += "\\x";
+  out += kDigits[byte >> 4U];
+  out += kDigits[byte & 15U];
+}
+
+}  // namespace
+
+bool is_valid_utf8(std::string_view text) {
+  std::size_t at = ascii_run(text, 0);
+  while (at < text.size()) {
+    const std::size_t length = sequence_length(text, at);
+    if (length == 0) return false;
+    at += length;
+  }
+  return true;
+}
+
+std::string quoted(std::string_view name) {
+  std::string out = "`";
+  std::size_t at = 0;
+  while (at < name.size() && at < kQuotedLimit) {
+    const std::size_t length = sequence_length(name, at);
+    const std::string_view piece = name.substr(at, std::max<std::size_t>(length, 1));
+    if (length > 0 && is_printable(piece)) {
+      out += piece;
+    } else {
+      append_escaped(out, byte_at(piece, 0));
+      if (length > 1) append_escaped(out, byte_at(piece, 1));
+    }
+    at += piece.size();
+  }
+  if (at < name.size()) out += "...";
+  return out + "`";
+}
+
+std::string list_text(std::span<const std::int64_t> numbers) {
+  std::string out = "[";
+  for (const std::int64_t number : numbers) {
+    if (out.size() > 1) out += ", ";
+    append_piece(out, number);
+  }
+  return out + "]";
+}
+
+}  // namespace weightmap

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weightmap/slot.h"
+#include "weightmap/weight_file.h"
+
+namespace weightmap {
+
+// A tree of named slots, PyTorch's nn.Module as far as its state goes. Derive from it, declare
+// slots and children as members; they register themselves in the order of their declaration:
+//
+//   struct Linear : weightmap::Module {
+//     Linear(weightmap::Module& parent, std::string_view name, std::int64_t in, std::int64_t out)
+//         : Module(parent, name), weight(*this, "weight", {out, in}), bias(*this, "bias", {out}) {}
+//     weightmap::Parameter<float> weight, bias;
+//   };
+//
+// A module stays where it was made: it neither moves nor is copied. It owns no children; they are
+// members of the deriving class and die with it. Since a constructor cannot fail, a wrong
+// registration (PyTorch's own error texts) is kept and reported by the first bind.
+// Building and binding are for one thread; reading a bound module is safe from several.
+class Module {
+ public:
+  Module() = default;                             // a root
+  Module(Module& parent, std::string_view name);  // a child; registers itself with its parent
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+  Module(Module&&) = delete;
+  Module& operator=(Module&&) = delete;
+
+  // A name is not empty, has no dot, and is not used before in this module. The same slot or
+  // child may be registered under several names, here or elsewhere: a tie.
+  void register_parameter(std::string_view name, Slot& slot);
+  void register_buffer(std::string_view name, Slot& slot, bool persistent = true);
+  void register_module(std::string_view name, Module& child);
+
+  // As PyTorch names it in messages; the class's own name unless overridden.
+  virtual std::string class_name() const;
+
+  struct NamedSlot {
+    std::string name;
+    Slot* slot = nullptr;
+    bool persistent = true;
+  };
+  struct NamedChild {
+    std::string name;
+    Module* module = nullptr;
+  };
+  std::span<const NamedSlot> slots() const { return slots_; }         // parameters, then buffers
+  std::span<const NamedChild> children() const { return children_; }  // in order of registration
+  std::span<const std::string> registration_errors() const { return registration_errors_; }
+
+ private:
+  friend class SlotTable;
+  bool accept_name(std::string_view kind, std::string_view name);
+  void keep_alive(const WeightFile& file, bool replaces_all);
+
+  std::vector<NamedSlot> slots_;
+  std::size_t parameter_count_ = 0;
+  std::vector<NamedChild> children_;
+  std::vector<std::string> registration_errors_;
+  std::vector<WeightFile> sources_;  // keep the mappings alive that slots below point into
+};
+
+template <Element T>
+Parameter<T>::Parameter(Module& owner,
+                        std::string_view name,
+                        std::initializer_list<std::int64_t> shape,
+                        SlotLayout layout)
+    : TypedSlot<T>(SlotRole::kParameter, shape, layout) {
+  owner.register_parameter(name, *this);
+}
+
+template <Element T>
+Buffer<T>::Buffer(Module& owner,
+                  std::string_view name,
+                  std::initializer_list<std::int64_t> shape,
+                  Persistent persistent,
+                  SlotLayout layout)
+    : TypedSlot<T>(persistent == Persistent::kYes ? SlotRole::kBuffer
+                                                  : SlotRole::kNonPersistentBuffer,
+                   shape,
+                   layout) {
+  owner.register_buffer(name, *this, persistent == Persistent::kYes);
+}
+
+}  // namespace weightmap

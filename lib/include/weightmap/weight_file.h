@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weightmap/digest.h"
+#include "weightmap/result.h"
+#include "weightmap/tensor_view.h"
+#include "weightmap/value_graph.h"
+
+namespace weightmap {
+
+// How a weight file is opened. The default suits a local disk.
+struct OpenOptions {
+  // Asks for 2 MiB pages: twice the speed of a first, cold read. Without effect where the system
+  // or the file system has none.
+  bool huge_pages = true;
+};
+
+// The version of one module, as `_metadata` of the state dict had it.
+struct ModuleVersion {
+  std::string_view path;  // "" is the root, "layers.0" a child; valid as TensorView is
+  std::int64_t version = 0;
+};
+
+// Where a data file's bytes come from. The first of a weight file is the file itself.
+struct DataFileInfo {
+  std::string_view name;
+  std::string_view kind;  // "self"
+  std::uint64_t size_bytes = 0;
+  std::uint64_t alignment_bytes = 0;
+  Digest identity;
+};
+
+// A contiguous range of bytes in a data file that tensors lie in.
+struct SegmentInfo {
+  std::uint32_t data_file = 0;
+  std::uint64_t offset_bytes = 0;  // in the data file
+  std::uint64_t size_bytes = 0;
+};
+
+// Where a tensor's first element is.
+struct TensorPlace {
+  std::optional<std::uint32_t> segment;  // none: the tensor has no bytes
+  std::uint64_t offset_bytes = 0;        // from the start of the data file
+};
+
+// A range of the file whose bytes are not what was written.
+struct Damage {
+  std::uint64_t begin_bytes = 0;
+  std::uint64_t end_bytes = 0;
+  std::string what;                       // one line, naming the rule
+  std::vector<std::string_view> tensors;  // those that lie in the range
+};
+
+struct VerifyReport {
+  std::uint64_t bytes_checked = 0;     // of segments, against digests
+  std::uint64_t segments_checked = 0;
+  std::uint64_t segments_without_digest = 0;  // nothing can be said of them
+  std::vector<Damage> damages;
+  bool ok() const { return damages.empty(); }
+};
+
+struct VerifyOptions {
+  unsigned threads = 0;  // 0: as many as there are processors
+  // Called from the calling thread now and then, with bytes done and to do; false stops the work.
+  std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
+};
+
+// A weight file, open: its header and index read into private memory and verified, its bytes mapped
+// read-only and shared with every process that maps the same file. A handle: copies share one
+// mapping, which lives until the last copy, and the last module bound to it, is gone. All
+// functions are safe from several threads.
+//
+// The file must not be changed or cut short while it is open (replace it by rename): a reader of
+// a page that is gone gets SIGBUS. schema/FORMAT.md 8 has all such caveats.
+class WeightFile {
+ public:
+  // Cost: that of the index; no byte of a tensor is read. Errors: kNotFound, kIo; kWrongKind (the
+  // message says what the file is); kCorrupt (naming the rule); kUnsupported (a required feature
+  // that this version does not have). Messages begin with the path.
+  static Result<WeightFile> open(const std::string& path, const OpenOptions& options = {});
+
+  // The same from a descriptor, which the caller keeps and may close; `name` is for messages.
+  static Result<WeightFile> open_descriptor(int descriptor,
+                                            const std::string& name,
+                                            const OpenOptions& options = {});
+
+  // The same from bytes in memory, 64-byte aligned, which `owner` keeps alive and nobody changes.
+  static Result<WeightFile> from_memory(std::span<const std::byte> bytes,
+                                        std::shared_ptr<const void> owner,
+                                        const std::string& name = "memory");
+
+  const std::string& path() const;
+  std::uint64_t size_bytes() const;
+  std::uint64_t alignment_bytes() const;
+  std::string format_version() const;  // "1.0"
+  Digest digest() const;               // of the index: stands for the whole content
+  std::span<const std::byte> mapping() const;  // the whole file
+
+  // Tensors, in definition order. REQUIRES: number < tensor_count().
+  std::uint32_t tensor_count() const;
+  TensorView tensor(std::uint32_t number) const;
+  TensorPlace place(std::uint32_t number) const;
+  std::optional<std::uint32_t> find_number(std::string_view name) const;
+  std::optional<TensorView> find(std::string_view name) const;  // nothing: no tensor has that name
+
+  std::vector<DataFileInfo> data_files() const;
+  std::uint32_t segment_count() const;
+  SegmentInfo segment(std::uint32_t number) const;  // REQUIRES: number < segment_count()
+  std::vector<ModuleVersion> modules() const;       // ascending by path
+  std::optional<std::int64_t> module_version(std::string_view path) const;
+
+  // The rest of the checkpoint: containers, numbers, strings. A kTensor node's number is that of
+  // tensor(). Reads and verifies the extras at each call. Errors: kIo, kCorrupt.
+  Result<ValueGraph> values() const;
+
+  // Reads every byte: padding against zero, segments against their digests. Errors: kIo, kCorrupt
+  // (the extras themselves), kCancelled. Damage is no error: it is in the report.
+  Result<VerifyReport> verify(const VerifyOptions& options = {}) const;
+
+  // Iteration in definition order: `for (const TensorView tensor : file)`.
+  class Iterator {
+   public:
+    using value_type = TensorView;
+    using difference_type = std::ptrdiff_t;
+    Iterator() = default;
+    Iterator(const WeightFile* file, std::uint32_t number) : file_(file), number_(number) {}
+    TensorView operator*() const { return file_->tensor(number_); }
+    Iterator& operator++() {
+      ++number_;
+      return *this;
+    }
+    Iterator operator++(int) { return {file_, number_++}; }
+    friend bool operator==(const Iterator&, const Iterator&) = default;
+
+   private:
+    const WeightFile* file_ = nullptr;
+    std::uint32_t number_ = 0;
+  };
+  Iterator begin() const { return {this, 0}; }
+  Iterator end() const { return {this, tensor_count()}; }
+
+ private:
+  struct State;
+  explicit WeightFile(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  static Result<WeightFile> from_mapped(std::shared_ptr<State> state);
+  friend class Module;
+
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace weightmap
