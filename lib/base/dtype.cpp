@@ -61,9 +61,13 @@ constexpr std::array<DtypeInfo, kDtypeCount> kInfos{{
 
 }  // namespace
 
-const DtypeInfo& dtype_info(Dtype dtype) { return kInfos[static_cast<std::size_t>(dtype)]; }
+const DtypeInfo& dtype_info(Dtype dtype) {
+  return kInfos[static_cast<std::size_t>(dtype)];
+}
 
-bool is_known_dtype(std::uint8_t number) { return number < kDtypeCount; }
+bool is_known_dtype(std::uint8_t number) {
+  return number < kDtypeCount;
+}
 
 std::optional<Dtype> dtype_from_name(std::string_view name) {
   const auto found = std::ranges::find(kInfos, name, &DtypeInfo::name);

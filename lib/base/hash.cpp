@@ -31,7 +31,9 @@ struct DigestStream::State {
   std::unique_ptr<XXH3_state_t, FreeState> xxh{XXH3_createState()};
 };
 
-std::uint64_t name_hash(std::string_view name) { return XXH3_64bits(name.data(), name.size()); }
+std::uint64_t name_hash(std::string_view name) {
+  return XXH3_64bits(name.data(), name.size());
+}
 
 Digest digest_of(std::span<const std::byte> bytes) {
   return canonical(XXH3_128bits(bytes.data(), bytes.size()));

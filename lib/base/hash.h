@@ -13,8 +13,8 @@ namespace weightmap {
 
 // XXH3 by the fastest code that this processor runs. The only place that knows xxHash.
 
-std::uint64_t name_hash(std::string_view name);            // XXH3-64, seed 0
-Digest digest_of(std::span<const std::byte> bytes);        // XXH3-128, seed 0, canonical
+std::uint64_t name_hash(std::string_view name);      // XXH3-64, seed 0
+Digest digest_of(std::span<const std::byte> bytes);  // XXH3-128, seed 0, canonical
 
 // The same digest of bytes that come piece by piece.
 class DigestStream {

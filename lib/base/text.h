@@ -11,7 +11,9 @@ namespace weightmap {
 
 // Messages are put together from pieces: text as it is, integers in decimal.
 
-inline void append_piece(std::string& out, std::string_view text) { out += text; }
+inline void append_piece(std::string& out, std::string_view text) {
+  out += text;
+}
 inline void append_piece(std::string& out, std::integral auto number) {
   char digits[24];
   const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;

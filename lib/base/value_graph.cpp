@@ -8,13 +8,15 @@ namespace weightmap {
 namespace {
 
 constexpr std::array<std::string_view, kValueKindCount> kNames{
-    "none", "bool", "int", "int", "float", "complex", "str", "bytes",
-    "bytearray", "list", "tuple", "set", "frozenset", "dict", "ordered_dict", "counter",
-    "default_dict", "size", "dtype", "device", "global", "tensor", "composite", "opaque"};
+    "none",         "bool", "int",   "int",    "float",     "complex", "str",          "bytes",
+    "bytearray",    "list", "tuple", "set",    "frozenset", "dict",    "ordered_dict", "counter",
+    "default_dict", "size", "dtype", "device", "global",    "tensor",  "composite",    "opaque"};
 
 }  // namespace
 
-std::string_view value_kind_name(ValueKind kind) { return kNames[static_cast<std::size_t>(kind)]; }
+std::string_view value_kind_name(ValueKind kind) {
+  return kNames[static_cast<std::size_t>(kind)];
+}
 
 std::span<const std::uint32_t> ValueGraph::children(std::uint32_t node) const {
   const ValueNode& of = nodes_[node];
@@ -40,24 +42,32 @@ double ValueGraph::real(std::uint32_t node) const {
 }
 
 std::uint32_t ValueGraph::add_number(ValueKind kind, std::uint64_t number) {
-  nodes_.push_back({.kind = kind, .number = number});
-  return root();
+  return add_node(kind, number, {}, {}, false);
 }
 
 std::uint32_t ValueGraph::add_text(ValueKind kind, std::string_view text) {
-  return add_parent(kind, {}, text);
+  return add_node(kind, 0, {}, text, false);
 }
 
 std::uint32_t ValueGraph::add_parent(ValueKind kind,
                                      std::span<const std::uint32_t> children,
                                      std::string_view text,
                                      bool has_attributes) {
+  return add_node(kind, 0, children, text, has_attributes);
+}
+
+std::uint32_t ValueGraph::add_node(ValueKind kind,
+                                   std::uint64_t number,
+                                   std::span<const std::uint32_t> children,
+                                   std::string_view text,
+                                   bool has_attributes) {
   nodes_.push_back({.kind = kind,
                     .has_attributes = has_attributes,
                     .first_child = static_cast<std::uint32_t>(children_.size()),
                     .child_count = static_cast<std::uint32_t>(children.size()),
                     .text_begin = static_cast<std::uint32_t>(text_.size()),
-                    .text_size = static_cast<std::uint32_t>(text.size())});
+                    .text_size = static_cast<std::uint32_t>(text.size()),
+                    .number = number});
   children_.insert(children_.end(), children.begin(), children.end());
   text_ += text;
   return root();

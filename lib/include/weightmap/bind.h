@@ -16,8 +16,8 @@ namespace weightmap {
 struct BindOptions {
   // Missing and unexpected keys are errors; without, they are only reported.
   bool strict = true;
-  // Only keys that begin with it take part, and lose it: "model." binds the file's `model.fc.weight`
-  // to the slot `fc.weight`. Other keys are not looked at.
+  // Only keys that begin with it take part, and lose it: "model." binds the file's
+  // `model.fc.weight` to the slot `fc.weight`. Other keys are not looked at.
   std::string prefix;
 };
 

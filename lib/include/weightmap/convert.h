@@ -59,12 +59,12 @@ struct CheckpointTensor {
   std::string name;
   Dtype dtype = Dtype::kFloat32;
   std::vector<std::int64_t> shape;
-  std::vector<std::int64_t> strides;        // in elements
-  std::optional<std::uint32_t> segment;     // tensors of one segment share its bytes
-  std::uint64_t offset_bytes = 0;           // of the first element, in the source file
-  std::uint64_t segment_offset_bytes = 0;   // in the source file
+  std::vector<std::int64_t> strides;       // in elements
+  std::optional<std::uint32_t> segment;    // tensors of one segment share its bytes
+  std::uint64_t offset_bytes = 0;          // of the first element, in the source file
+  std::uint64_t segment_offset_bytes = 0;  // in the source file
   std::uint64_t segment_size_bytes = 0;
-  std::uint16_t flags = 0;                  // FORMAT.md 3
+  std::uint16_t flags = 0;  // FORMAT.md 3
 };
 
 struct CheckpointModule {

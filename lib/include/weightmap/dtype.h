@@ -74,7 +74,9 @@ const DtypeInfo& dtype_info(Dtype dtype);
 
 bool is_known_dtype(std::uint8_t number);
 
-inline std::string_view dtype_name(Dtype dtype) { return dtype_info(dtype).name; }
+inline std::string_view dtype_name(Dtype dtype) {
+  return dtype_info(dtype).name;
+}
 
 // By PyTorch's canonical name ("float32", not "float").
 std::optional<Dtype> dtype_from_name(std::string_view name);
@@ -132,6 +134,7 @@ template <>
 inline constexpr std::optional<Dtype> kDtypeOf<Float8E4M3FN> = Dtype::kFloat8E4M3FN;
 
 template <typename T>
-concept Element = kDtypeOf<T>.has_value();
+concept Element = kDtypeOf<T>
+.has_value();
 
 }  // namespace weightmap

@@ -84,10 +84,10 @@ Buffer<T>::Buffer(Module& owner,
                   std::initializer_list<std::int64_t> shape,
                   Persistent persistent,
                   SlotLayout layout)
-    : TypedSlot<T>(persistent == Persistent::kYes ? SlotRole::kBuffer
-                                                  : SlotRole::kNonPersistentBuffer,
-                   shape,
-                   layout) {
+    : TypedSlot<T>(
+          persistent == Persistent::kYes ? SlotRole::kBuffer : SlotRole::kNonPersistentBuffer,
+          shape,
+          layout) {
   owner.register_buffer(name, *this, persistent == Persistent::kYes);
 }
 

@@ -68,6 +68,7 @@ class Slot {
   std::span<const std::int64_t> strides_;
   std::vector<std::int64_t> own_strides_;  // of point_to; a bound slot's are the file's
   bool bound_ = false;
+  std::uint32_t table_row_ = 0;  // a hint for finding ties, of no meaning between binds
 };
 
 // A slot whose elements have a C++ type.

@@ -9,32 +9,34 @@
 
 namespace weightmap {
 
-// What a node of a checkpoint's object is, in Python's words. The numbers are stored in weight files.
+// What a node of a checkpoint's object is, in Python's words. The numbers are stored in weight
+// files.
 enum class ValueKind : std::uint8_t {
   kNone = 0,
-  kBool = 1,         // number: 0 or 1
-  kInt = 2,          // number: two's complement 64 bit
-  kBigInt = 3,       // text: little-endian two's complement, any length
-  kFloat = 4,        // number: the bits of an IEEE double
-  kComplex = 5,      // text: two little-endian doubles
-  kStr = 6,          // text: UTF-8
-  kBytes = 7,        // text: the bytes
-  kByteArray = 8,    // text: the bytes
-  kList = 9,         // children: the items
-  kTuple = 10,       // children: the items
-  kSet = 11,         // children: the items
-  kFrozenSet = 12,   // children: the items
-  kDict = 13,        // children: key, value, key, value ...
-  kOrderedDict = 14, // children: key, value ...
-  kCounter = 15,     // children: key, value ...
-  kDefaultDict = 16, // children: key, value ...; text: the factory's name or nothing
-  kSize = 17,        // torch.Size; children: the integers
-  kDtype = 18,       // number: the Dtype
-  kDevice = 19,      // text: "cpu", "cuda:0"
-  kGlobal = 20,      // a class or function that is only named; text: "module\nname"
-  kTensor = 21,      // number: which tensor; a child, if there is one: the node of the same tensor object
-  kComposite = 22,   // number: which composite
-  kOpaque = 23,      // an object of a class that is not known: see below
+  kBool = 1,          // number: 0 or 1
+  kInt = 2,           // number: two's complement 64 bit
+  kBigInt = 3,        // text: little-endian two's complement, any length
+  kFloat = 4,         // number: the bits of an IEEE double
+  kComplex = 5,       // text: two little-endian doubles
+  kStr = 6,           // text: UTF-8
+  kBytes = 7,         // text: the bytes
+  kByteArray = 8,     // text: the bytes
+  kList = 9,          // children: the items
+  kTuple = 10,        // children: the items
+  kSet = 11,          // children: the items
+  kFrozenSet = 12,    // children: the items
+  kDict = 13,         // children: key, value, key, value ...
+  kOrderedDict = 14,  // children: key, value ...
+  kCounter = 15,      // children: key, value ...
+  kDefaultDict = 16,  // children: key, value ...; text: the factory's name or nothing
+  kSize = 17,         // torch.Size; children: the integers
+  kDtype = 18,        // number: the Dtype
+  kDevice = 19,       // text: "cpu", "cuda:0"
+  kGlobal = 20,       // a class or function that is only named; text: "module\nname"
+  kTensor =
+      21,  // number: which tensor; a child, if there is one: the node of the same tensor object
+  kComposite = 22,  // number: which composite
+  kOpaque = 23,     // an object of a class that is not known: see below
 };
 inline constexpr int kValueKindCount = 24;
 
@@ -45,7 +47,8 @@ inline constexpr std::uint32_t kOpaqueChildren = 5;
 
 struct ValueNode {
   ValueKind kind = ValueKind::kNone;
-  bool has_attributes = false;  // the last child is a dict of the instance's attributes (`_metadata`)
+  bool has_attributes =
+      false;  // the last child is a dict of the instance's attributes (`_metadata`)
   std::uint32_t first_child = 0;
   std::uint32_t child_count = 0;
   std::uint32_t text_begin = 0;
@@ -83,6 +86,13 @@ class ValueGraph {
                            std::span<const std::uint32_t> children,
                            std::string_view text = {},
                            bool has_attributes = false);
+
+  // Any of them, every field given: for copies.
+  std::uint32_t add_node(ValueKind kind,
+                         std::uint64_t number,
+                         std::span<const std::uint32_t> children,
+                         std::string_view text,
+                         bool has_attributes);
 
   // Takes what a reader has verified as it stands.
   static ValueGraph from_parts(std::vector<ValueNode> nodes,

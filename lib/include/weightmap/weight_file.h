@@ -18,6 +18,11 @@
 
 namespace weightmap {
 
+namespace io {
+class File;
+class MappedFile;
+}  // namespace io
+
 // How a weight file is opened. The default suits a local disk.
 struct OpenOptions {
   // Asks for 2 MiB pages: twice the speed of a first, cold read. Without effect where the system
@@ -62,7 +67,7 @@ struct Damage {
 };
 
 struct VerifyReport {
-  std::uint64_t bytes_checked = 0;     // of segments, against digests
+  std::uint64_t bytes_checked = 0;  // of segments, against digests
   std::uint64_t segments_checked = 0;
   std::uint64_t segments_without_digest = 0;  // nothing can be said of them
   std::vector<Damage> damages;
@@ -102,13 +107,14 @@ class WeightFile {
   const std::string& path() const;
   std::uint64_t size_bytes() const;
   std::uint64_t alignment_bytes() const;
-  std::string format_version() const;  // "1.0"
-  Digest digest() const;               // of the index: stands for the whole content
+  std::string format_version() const;          // "1.0"
+  Digest digest() const;                       // of the index: stands for the whole content
   std::span<const std::byte> mapping() const;  // the whole file
 
   // Tensors, in definition order. REQUIRES: number < tensor_count().
   std::uint32_t tensor_count() const;
   TensorView tensor(std::uint32_t number) const;
+  std::string_view name(std::uint32_t number) const;
   TensorPlace place(std::uint32_t number) const;
   std::optional<std::uint32_t> find_number(std::string_view name) const;
   std::optional<TensorView> find(std::string_view name) const;  // nothing: no tensor has that name
@@ -152,7 +158,8 @@ class WeightFile {
  private:
   struct State;
   explicit WeightFile(std::shared_ptr<const State> state) : state_(std::move(state)) {}
-  static Result<WeightFile> from_mapped(std::shared_ptr<State> state);
+  static Result<WeightFile> from_file(io::File file, const OpenOptions& options);
+  static Result<WeightFile> from_mapped(Result<io::MappedFile> mapped);
   friend class Module;
 
   std::shared_ptr<const State> state_;

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "weightmap/dtype.h"
+
+namespace weightmap {
+
+// Number of elements of a shape; nothing when it is 2^63 or more. REQUIRES: no negative size.
+std::optional<std::int64_t> checked_element_count(std::span<const std::int64_t> shape);
+
+// Bytes from the first to the last that an element touches, 0 when there are no elements; nothing
+// when they are 2^64 or more. REQUIRES: shape and strides of one length, nothing negative.
+std::optional<std::uint64_t> checked_extent_bytes(Dtype dtype,
+                                                  std::span<const std::int64_t> shape,
+                                                  std::span<const std::int64_t> strides);
+
+// Row-major without gaps. As in PyTorch, the stride of a dimension of size 1 does not count, and
+// what has no elements is contiguous.
+bool is_contiguous(std::span<const std::int64_t> shape, std::span<const std::int64_t> strides);
+
+}  // namespace weightmap
