@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names and their errors are those of torch.nn.Module.
+#include "weightmap/module.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cxxabi.h>
+#include <memory>
+#include <typeinfo>
+
+#include "base/text.h"
+
+namespace weightmap {
+namespace {
+
+struct Free {
+  void operator()(char* text) const { std::free(text); }
+};
+
+std::string demangled(const char* type_name) {
+  int status = 0;
+  const std::unique_ptr<char, Free> text(abi::__cxa_demangle(type_name, nullptr, nullptr, &status));
+  return status == 0 ? text.get() : type_name;
+}
+
+// "nets::Digits" is Digits to whoever reads a message; template arguments stay.
+std::string without_namespaces(const std::string& type) {
+  const std::size_t arguments = type.find('<');
+  const std::size_t colons = type.rfind("::", arguments);
+  return colons == std::string::npos ? type : type.substr(colons + 2);
+}
+
+}  // namespace
+
+Module::Module(Module& parent, std::string_view name) {
+  parent.register_module(name, *this);
+}
+
+std::string Module::class_name() const {
+  return without_namespaces(demangled(typeid(*this).name()));
+}
+
+void Module::register_parameter(std::string_view name, Slot& slot) {
+  if (!accept_name("parameter", name)) return;
+  const auto after_parameters = slots_.begin() + static_cast<std::ptrdiff_t>(parameter_count_);
+  slots_.insert(after_parameters, {.name = std::string(name), .slot = &slot});
+  ++parameter_count_;
+}
+
+void Module::register_buffer(std::string_view name, Slot& slot, bool persistent) {
+  if (!accept_name("buffer", name)) return;
+  slots_.push_back({.name = std::string(name), .slot = &slot, .persistent = persistent});
+}
+
+void Module::register_module(std::string_view name, Module& child) {
+  if (!accept_name("module", name)) return;
+  children_.push_back({.name = std::string(name), .module = &child});
+}
+
+bool Module::accept_name(std::string_view kind, std::string_view name) {
+  const bool taken = std::ranges::find(slots_, name, &NamedSlot::name) != slots_.end() ||
+                     std::ranges::find(children_, name, &NamedChild::name) != children_.end();
+  if (name.find('.') != std::string_view::npos) {
+    registration_errors_.push_back(concat(kind, " name can't contain \".\", got: ", name));
+  } else if (name.empty()) {
+    registration_errors_.push_back(concat(kind, " name can't be empty string \"\""));
+  } else if (taken) {
+    registration_errors_.push_back(concat("attribute '", name, "' already exists"));
+  } else {
+    return true;
+  }
+  return false;
+}
+
+void Module::keep_alive(const WeightFile& file, bool replaces_all) {
+  if (replaces_all) sources_.clear();
+  const bool known = std::ranges::any_of(
+      sources_, [&](const WeightFile& source) { return source.state_ == file.state_; });
+  if (!known) sources_.push_back(file);
+}
+
+}  // namespace weightmap

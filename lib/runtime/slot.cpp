@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "weightmap/slot.h"
+
+namespace weightmap {
+
+std::int64_t Slot::element_count() const {
+  std::int64_t count = 1;
+  for (const std::int64_t size : wanted_.shape)
+    count *= size;
+  return count;
+}
+
+void Slot::point_to(const std::byte* data) {
+  own_strides_.assign(wanted_.shape.size(), 1);
+  for (std::size_t i = own_strides_.size(); i-- > 1;) {
+    own_strides_[i - 1] = own_strides_[i] * wanted_.shape[i];
+  }
+  take(data, own_strides_);
+}
+
+void Slot::take(const std::byte* data, std::span<const std::int64_t> strides) {
+  data_ = data;
+  strides_ = strides;
+  bound_ = true;
+}
+
+}  // namespace weightmap

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/slot_table.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace weightmap {
+
+SlotTable::SlotTable(Module& root, std::string_view prefix) {
+  walk(root, std::string(prefix));
+}
+
+SlotTable::SlotTable(std::span<const FreeSlot> slots, std::string_view prefix) {
+  for (const FreeSlot& free : slots)
+    add(prefix, free.name, *free.slot);
+}
+
+// With a stack of its own: a tree's depth is the user's, the call stack's is not.
+void SlotTable::walk(Module& root, std::string prefix) {
+  std::vector<Visit> path{{.module = &root, .prefix_size = prefix.size()}};
+  enter(root, prefix);
+  while (!path.empty()) {
+    Visit& visit = path.back();
+    prefix.resize(visit.prefix_size);
+    if (visit.next_child == visit.module->children().size()) {
+      path.pop_back();
+      continue;
+    }
+    const Module::NamedChild& child = visit.module->children()[visit.next_child++];
+    prefix += child.name;
+    if (std::ranges::find(path, child.module, &Visit::module) != path.end()) {
+      errors_.push_back(concat("module ", quoted(prefix), " is registered inside itself"));
+      continue;
+    }
+    prefix += '.';
+    enter(*child.module, prefix);
+    path.push_back({.module = child.module, .prefix_size = prefix.size()});
+  }
+}
+
+void SlotTable::enter(Module& module, std::string_view prefix) {
+  for (const std::string& error : module.registration_errors()) {
+    errors_.push_back(concat("module ",
+                             quoted(prefix.substr(0, prefix.rfind('.'))),
+                             " (",
+                             module.class_name(),
+                             "): ",
+                             error));
+  }
+  for (const Module::NamedSlot& named : module.slots()) {
+    if (named.persistent) add(prefix, named.name, *named.slot);
+  }
+}
+
+void SlotTable::add(std::string_view prefix, std::string_view name, Slot& slot) {
+  rows_.push_back({.slot = &slot,
+                   .key_begin = static_cast<std::uint32_t>(keys_.size()),
+                   .key_size = static_cast<std::uint32_t>(prefix.size() + name.size())});
+  keys_ += prefix;
+  keys_ += name;
+}
+
+// The slot remembers the last row that noted it. What it remembers may stem from another table;
+// it counts only if that row of this table is an earlier one and has this very slot.
+std::optional<std::uint32_t> SlotTable::note_and_find_twin(std::uint32_t row) {
+  Slot& slot = *rows_[row].slot;
+  const std::uint32_t remembered = slot.table_row_;
+  slot.table_row_ = row;
+  if (remembered < row && rows_[remembered].slot == &slot) return remembered;
+  return std::nullopt;
+}
+
+void SlotTable::point(const Row& row, const TensorView& tensor) {
+  // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
+  row.slot->take(tensor.data(), tensor.strides().first(row.slot->shape().size()));
+}
+
+void SlotTable::keep_alive(Module& root, const WeightFile& file, bool replaces_all) {
+  root.keep_alive(file, replaces_all);
+}
+
+}  // namespace weightmap

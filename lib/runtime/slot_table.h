@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weightmap/bind.h"
+#include "weightmap/module.h"
+
+namespace weightmap {
+
+// The slots that a state dict names, flat, under their full names and in PyTorch's order: a
+// module's parameters, its persistent buffers, then its children. A slot stands once under each
+// name that leads to it. Refers to the modules, which must outlive it.
+class SlotTable {
+ public:
+  struct Row {
+    Slot* slot = nullptr;
+    std::uint32_t key_begin = 0;
+    std::uint32_t key_size = 0;
+  };
+
+  // Every key begins with `prefix`.
+  SlotTable(Module& root, std::string_view prefix);
+  SlotTable(std::span<const FreeSlot> slots, std::string_view prefix);
+
+  std::span<const Row> rows() const { return rows_; }
+  std::string_view key(const Row& row) const {
+    return std::string_view(keys_).substr(row.key_begin, row.key_size);
+  }
+  // Wrong registrations anywhere in the tree, a module inside itself.
+  std::span<const std::string> errors() const { return errors_; }
+
+  // Whether an earlier row has the same slot; if so, which. Linear-time bookkeeping: ask for the
+  // rows in ascending order, each once.
+  std::optional<std::uint32_t> note_and_find_twin(std::uint32_t row);
+
+  void point(const Row& row, const TensorView& tensor);
+  static void keep_alive(Module& root, const WeightFile& file, bool replaces_all);
+
+ private:
+  struct Visit {
+    Module* module = nullptr;
+    std::size_t prefix_size = 0;
+    std::size_t next_child = 0;
+  };
+  void walk(Module& root, std::string prefix);
+  void enter(Module& module, std::string_view prefix);
+  void add(std::string_view prefix, std::string_view name, Slot& slot);
+
+  std::string keys_;
+  std::vector<Row> rows_;
+  std::vector<std::string> errors_;
+};
+
+}  // namespace weightmap

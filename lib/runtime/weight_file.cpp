@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening reads as FORMAT.md does: map, header, index. Tested by
+// tests/runtime/weight_file_test.cpp.
+#include "weightmap/weight_file.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/file_kind.h"
+#include "base/strided.h"
+#include "base/text.h"
+#include "format/extras_view.h"
+#include "runtime/weight_file_state.h"
+
+namespace weightmap {
+namespace {
+
+// Features of FORMAT.md 2.2 that this version serves; a file that needs another is refused.
+constexpr std::uint64_t kServedFeatures = format::kFeatureConjNeg | format::kFeaturePackedDtypes;
+
+Result<void> check_served(const format::Header& header) {
+  const std::uint64_t beyond = header.required_features & ~kServedFeatures;
+  if ((beyond & format::kFeatureDataFiles) != 0) {
+    return Error(ErrorCode::kUnsupported,
+                 "some of its tensors lie in other files, which this version does not read");
+  }
+  if ((beyond & format::kFeatureComposites) != 0) {
+    return Error(ErrorCode::kUnsupported,
+                 "it holds composite tensors (quantized, sparse ...), which this version does not "
+                 "read");
+  }
+  return {};
+}
+
+Result<format::Header> read_file_header(const io::MappedFile& file) {
+  std::array<std::byte, kFileKindBytes> first{};
+  const auto size = std::min<std::uint64_t>(first.size(), file.bytes().size());
+  const std::span<std::byte> bytes(first.data(), size);
+  const Result<void> read = file.read_at(0, bytes);
+  if (!read) return read.error();
+  Result<format::Header> header = format::read_header(bytes, file.bytes().size());
+  if (!header) return header.error().with_context(file.path());
+  return header;
+}
+
+std::string_view data_file_kind_name(fb::DataFileKind kind) {
+  switch (kind) {
+    case fb::DataFileKind::self: return "self";
+    case fb::DataFileKind::wmap: return "wmap";
+    case fb::DataFileKind::zip: return "zip";
+    case fb::DataFileKind::safetensors: return "safetensors";
+  }
+  return "unknown";
+}
+
+Digest digest_from(const fb::Digest& stored) {
+  Digest digest;
+  std::ranges::transform(*stored.bytes(), digest.bytes.begin(), [](std::uint8_t byte) {
+    return static_cast<std::byte>(byte);
+  });
+  return digest;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<std::byte[]>> read_private(const io::MappedFile& file,
+                                                  const format::Range& range) {
+  auto bytes = std::make_unique_for_overwrite<std::byte[]>(range.size_bytes);
+  const Result<void> read = file.read_at(range.offset_bytes, {bytes.get(), range.size_bytes});
+  if (!read) return read.error();
+  return bytes;
+}
+
+Result<WeightFile> WeightFile::open(const std::string& path, const OpenOptions& options) {
+  Result<io::File> file = io::File::open(path);
+  if (!file) return file.error();
+  return from_file(std::move(*file), options);
+}
+
+Result<WeightFile> WeightFile::open_descriptor(int descriptor,
+                                               const std::string& name,
+                                               const OpenOptions& options) {
+  Result<io::File> file = io::File::from_descriptor(descriptor, name);
+  if (!file) return file.error();
+  return from_file(std::move(*file), options);
+}
+
+Result<WeightFile> WeightFile::from_memory(std::span<const std::byte> bytes,
+                                           std::shared_ptr<const void> owner,
+                                           const std::string& name) {
+  return from_mapped(io::MappedFile::from_memory(bytes, std::move(owner), name));
+}
+
+Result<WeightFile> WeightFile::from_file(io::File file, const OpenOptions& options) {
+  return from_mapped(io::MappedFile::map(std::move(file), {.huge_pages = options.huge_pages}));
+}
+
+Result<WeightFile> WeightFile::from_mapped(Result<io::MappedFile> mapped) {
+  if (!mapped) return mapped.error();
+  auto state = std::make_shared<State>(std::move(*mapped));
+
+  const Result<format::Header> header = read_file_header(state->mapped);
+  if (!header) return header.error();
+  state->header = *header;
+
+  Result<std::unique_ptr<std::byte[]>> bytes = read_private(state->mapped, header->index);
+  if (!bytes) return bytes.error();
+  state->index_bytes = std::move(*bytes);
+
+  const std::span index_bytes(state->index_bytes.get(), header->index.size_bytes);
+  const Result<format::IndexView> index = format::read_index(index_bytes, *header);
+  if (!index) return index.error().with_context(state->mapped.path());
+  state->index = *index;
+
+  const Result<void> served = check_served(*header);
+  if (!served) return served.error().with_context(state->mapped.path());
+  return WeightFile(std::move(state));
+}
+
+const std::string& WeightFile::path() const {
+  return state_->mapped.path();
+}
+std::uint64_t WeightFile::size_bytes() const {
+  return state_->mapped.bytes().size();
+}
+std::uint64_t WeightFile::alignment_bytes() const {
+  return state_->header.alignment_bytes;
+}
+Digest WeightFile::digest() const {
+  return state_->header.index_digest;
+}
+std::span<const std::byte> WeightFile::mapping() const {
+  return state_->mapped.bytes();
+}
+
+std::string WeightFile::format_version() const {
+  return concat(format::kMajorVersion, ".", state_->header.minor);
+}
+
+std::uint32_t WeightFile::tensor_count() const {
+  return static_cast<std::uint32_t>(state_->index.entries.size());
+}
+
+std::string_view WeightFile::name(std::uint32_t number) const {
+  return state_->index.name(state_->index.entries[number]);
+}
+
+TensorView WeightFile::tensor(std::uint32_t number) const {
+  const format::IndexView& index = state_->index;
+  const fb::Entry& entry = index.entries[number];
+  const auto dtype = static_cast<Dtype>(entry.dtype());
+  const auto shape = index.shape(entry);
+  const auto strides = index.strides(entry);
+  const bool has_bytes = entry.segment() != format::kNoSegment;
+  return TensorView({.name = index.name(entry),
+                     .dtype = dtype,
+                     .flags = entry.flags(),
+                     .shape = shape,
+                     .strides = strides,
+                     .data = has_bytes ? mapping().data() + place(number).offset_bytes : nullptr,
+                     .extent_bytes = has_bytes ? *checked_extent_bytes(dtype, shape, strides) : 0});
+}
+
+TensorPlace WeightFile::place(std::uint32_t number) const {
+  const fb::Entry& entry = state_->index.entries[number];
+  if (entry.segment() == format::kNoSegment) return {};
+  const fb::Segment& segment = state_->index.segments[entry.segment()];
+  return {.segment = entry.segment(),
+          .offset_bytes = segment.offset_bytes() + entry.offset_bytes()};
+}
+
+std::optional<std::uint32_t> WeightFile::find_number(std::string_view name) const {
+  return state_->index.find(name);
+}
+
+std::optional<TensorView> WeightFile::find(std::string_view name) const {
+  const auto number = find_number(name);
+  if (!number) return std::nullopt;
+  return tensor(*number);
+}
+
+std::vector<DataFileInfo> WeightFile::data_files() const {
+  std::vector<DataFileInfo> files;
+  for (const fb::DataFile* file : *state_->index.root->data_files()) {
+    files.push_back(
+        {.name = file->name() != nullptr ? file->name()->string_view() : "",
+         .kind = data_file_kind_name(file->kind()),
+         .size_bytes = file->size_bytes(),
+         .alignment_bytes = file->alignment_bytes(),
+         .identity = file->identity() != nullptr ? digest_from(*file->identity()) : Digest{}});
+  }
+  return files;
+}
+
+std::uint32_t WeightFile::segment_count() const {
+  return static_cast<std::uint32_t>(state_->index.segments.size());
+}
+
+SegmentInfo WeightFile::segment(std::uint32_t number) const {
+  const fb::Segment& segment = state_->index.segments[number];
+  return {
+      .data_file = 0, .offset_bytes = segment.offset_bytes(), .size_bytes = segment.size_bytes()};
+}
+
+std::vector<ModuleVersion> WeightFile::modules() const {
+  std::vector<ModuleVersion> modules;
+  modules.reserve(state_->index.modules.size());
+  for (const fb::Module& module : state_->index.modules) {
+    modules.push_back({.path = state_->index.path(module), .version = module.version()});
+  }
+  return modules;
+}
+
+std::optional<std::int64_t> WeightFile::module_version(std::string_view path) const {
+  const auto& modules = state_->index.modules;
+  const auto found = std::lower_bound(
+      modules.begin(), modules.end(), path, [this](const fb::Module& module, std::string_view key) {
+        return state_->index.path(module) < key;
+      });
+  if (found == modules.end() || state_->index.path(*found) != path) return std::nullopt;
+  return found->version();
+}
+
+Result<ValueGraph> WeightFile::values() const {
+  const auto bytes = read_private(state_->mapped, state_->header.extras);
+  if (!bytes) return bytes.error();
+  Result<format::Extras> extras =
+      format::read_extras({bytes->get(), state_->header.extras.size_bytes}, state_->index);
+  if (!extras) return extras.error().with_context(path());
+  return std::move(extras->values);
+}
+
+}  // namespace weightmap
