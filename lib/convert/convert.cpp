@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// Open, plan, lay out, stream: each byte of the source is read once, hashed on its way and written
+// once. Header and index come last, into room that was left for them.
+#include "weightmap/convert.h"
+
+#include <array>
+#include <optional>
+
+#include "base/file_kind.h"
+#include "base/text.h"
+#include "checkpoint/checkpoint.h"
+#include "convert/plan.h"
+#include "format/segment_digest.h"
+#include "io/file.h"
+#include "io/file_writer.h"
+
+namespace weightmap {
+namespace {
+
+using checkpoint::Checkpoint;
+using convert::Plan;
+
+// A target that exists must be a weight file, or the caller's wish; never the source itself.
+Result<void> check_target(const io::File& source,
+                          const std::string& target,
+                          const ConvertOptions& options) {
+  const Result<io::File> existing = io::File::open(target);
+  if (!existing) {
+    if (existing.error().code() == ErrorCode::kNotFound) return {};
+    return existing.error();
+  }
+  if (existing->identity() == source.identity()) {
+    return Error(ErrorCode::kInvalidArgument,
+                 concat(target, ": source and target are the same file"));
+  }
+  std::array<std::byte, kFileKindBytes> first{};
+  const auto size = std::min<std::uint64_t>(first.size(), existing->size_bytes());
+  const Result<void> read = existing->read_at(0, std::span(first.data(), size));
+  if (!read) return read.error();
+  const FileKind kind = detect_file_kind(std::span<const std::byte>(first.data(), size));
+  if (kind == FileKind::kWeightFile || options.replace_any) return {};
+  return Error(ErrorCode::kExists,
+               concat(target, ": exists and is ", file_kind_text(kind), ", not a weight file"));
+}
+
+// Moves the segments' bytes into the target and learns their digests.
+class DataPass {
+ public:
+  DataPass(const Checkpoint& source,
+           const Plan& plan,
+           const format::Layout& layout,
+           const ConvertOptions& options,
+           io::FileWriter& writer)
+      : source_(source), plan_(plan), layout_(layout), options_(options), writer_(writer) {}
+
+  Result<format::ContentDigests> run() {
+    for (std::size_t segment = 0; segment < layout_.segments.size(); ++segment) {
+      const Result<void> padded = writer_.pad_to(layout_.segments[segment].offset_bytes);
+      if (!padded) return padded.error();
+      const Result<void> copied = copy(source_.storages[plan_.segment_storages[segment]]);
+      if (!copied) return copied.error();
+    }
+    return std::move(digests_);
+  }
+
+ private:
+  Result<void> copy(const checkpoint::Storage& storage) {
+    format::SegmentDigester digester(storage.size_bytes);
+    for (std::uint64_t done = 0; done < storage.size_bytes;) {
+      const std::span<std::byte> room = writer_.room(storage.size_bytes - done);
+      const Result<void> read = source_.file.read_at(storage.offset_bytes + done, room);
+      if (!read) return read.error();
+      digester.update(room);
+      const Result<void> written = writer_.advance(room.size());
+      if (!written) return written.error();
+      done += room.size();
+      if (!tell_progress(room.size())) {
+        return Error(ErrorCode::kCancelled, concat(source_.file.path(), ": cancelled"));
+      }
+    }
+    auto [segment, chunks] = digester.finish();
+    digests_.segments.push_back(segment);
+    digests_.chunks.insert(digests_.chunks.end(), chunks.begin(), chunks.end());
+    return {};
+  }
+
+  bool tell_progress(std::uint64_t bytes) {
+    done_bytes_ += bytes;
+    return !options_.progress || options_.progress(done_bytes_, layout_.header.blob.size_bytes);
+  }
+
+  const Checkpoint& source_;
+  const Plan& plan_;
+  const format::Layout& layout_;
+  const ConvertOptions& options_;
+  io::FileWriter& writer_;
+  format::ContentDigests digests_;
+  std::uint64_t done_bytes_ = 0;
+};
+
+// Returns the digest of the index.
+Result<Digest> write_file(const Checkpoint& source,
+                          const Plan& plan,
+                          const format::Layout& layout,
+                          const std::string& target,
+                          const ConvertOptions& options) {
+  Result<io::FileWriter> writer =
+      io::FileWriter::create(target, {.size_bytes = layout.file_size_bytes, .sync = options.sync});
+  if (!writer) return writer.error();
+  const Result<void> reserved = writer->pad_to(layout.header.blob.offset_bytes);
+  if (!reserved) return reserved.error();
+  const auto digests = DataPass(source, plan, layout, options, *writer).run();
+  if (!digests) return digests.error();
+  const Result<std::vector<std::byte>> front = encode_front(plan.content, layout, *digests);
+  if (!front) return front.error().with_context(target);
+  const Result<void> rewritten = writer->rewrite(0, *front);
+  if (!rewritten) return rewritten.error();
+  const Result<void> committed = writer->commit();
+  if (!committed) return committed.error();
+  const Result<format::Header> header = format::read_header(*front, layout.file_size_bytes);
+  if (!header) return header.error().with_context(target);
+  return header->index_digest;
+}
+
+std::uint64_t sum(const std::vector<std::uint64_t>& sizes) {
+  std::uint64_t total = 0;
+  for (const std::uint64_t size : sizes)
+    total += size;
+  return total;
+}
+
+Result<Checkpoint> open_source(const std::string& path, const CheckpointOptions& options) {
+  return checkpoint::open_checkpoint(path, {.strict_globals = options.strict_globals});
+}
+
+CheckpointTensor described(const Checkpoint& source,
+                           const Plan& plan,
+                           const format::TensorContent& tensor) {
+  CheckpointTensor description{.name = tensor.name,
+                               .dtype = tensor.dtype,
+                               .shape = tensor.shape,
+                               .strides = tensor.strides,
+                               .flags = tensor.flags};
+  if (tensor.segment == format::kNoSegment) return description;
+  const checkpoint::Storage& storage = source.storages[plan.segment_storages[tensor.segment]];
+  description.segment = tensor.segment;
+  description.offset_bytes = storage.offset_bytes + tensor.offset_bytes;
+  description.segment_offset_bytes = storage.offset_bytes;
+  description.segment_size_bytes = storage.size_bytes;
+  return description;
+}
+
+}  // namespace
+
+Result<ConvertReport> convert_checkpoint(const std::string& source_path,
+                                         const std::string& target,
+                                         const ConvertOptions& options) {
+  const Result<Checkpoint> source = open_source(source_path, options.checkpoint);
+  if (!source) return source.error();
+  const Result<void> target_ok = check_target(source->file, target, options);
+  if (!target_ok) return target_ok.error();
+  const Result<Plan> plan = convert::make_plan(*source, options);
+  if (!plan) return plan.error().with_context(source_path);
+  const Result<format::Layout> layout = format::lay_out(plan->content);
+  if (!layout) return layout.error().with_context(source_path);
+
+  const Result<Digest> digest = write_file(*source, *plan, *layout, target, options);
+  if (!digest) return digest.error();
+  return ConvertReport{.source_kind = source->kind,
+                       .tensor_count = static_cast<std::uint32_t>(plan->content.tensors.size()),
+                       .segment_count = static_cast<std::uint32_t>(layout->segments.size()),
+                       .data_bytes = sum(plan->content.segment_sizes_bytes),
+                       .file_bytes = layout->file_size_bytes,
+                       .digest = *digest,
+                       .opaque_classes = plan->opaque_classes};
+}
+
+Result<CheckpointContent> read_checkpoint(const std::string& path,
+                                          const CheckpointOptions& options) {
+  const Result<Checkpoint> source = open_source(path, options);
+  if (!source) return source.error();
+  Result<Plan> plan = convert::make_plan(*source, {.checkpoint = options});
+  if (!plan) return plan.error().with_context(path);
+
+  CheckpointContent content{.source_kind = source->kind, .size_bytes = source->file.size_bytes()};
+  for (const format::TensorContent& tensor : plan->content.tensors) {
+    content.tensors.push_back(described(*source, *plan, tensor));
+  }
+  for (const format::ModuleContent& module : plan->content.modules) {
+    content.modules.push_back({.path = module.path, .version = module.version});
+  }
+  content.values = std::move(plan->content.values);
+  content.opaque_classes = std::move(plan->opaque_classes);
+  return content;
+}
+
+}  // namespace weightmap

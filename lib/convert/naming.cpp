@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// A walk over the object graph in definition order, with a stack of its own: depth is the file's.
+#include "convert/naming.h"
+
+#include <algorithm>
+#include <optional>
+#include <unordered_set>
+
+#include "base/text.h"
+
+namespace weightmap::convert {
+namespace {
+
+bool is_mapping(ValueKind kind) {
+  return kind == ValueKind::kDict || kind == ValueKind::kOrderedDict ||
+         kind == ValueKind::kCounter || kind == ValueKind::kDefaultDict;
+}
+
+bool is_sequence(ValueKind kind) {
+  return kind == ValueKind::kList || kind == ValueKind::kTuple || kind == ValueKind::kSet ||
+         kind == ValueKind::kFrozenSet;
+}
+
+// A key as a component of a path; nothing when it is neither a string nor an integer.
+std::optional<std::string> component_of(const ValueGraph& graph, std::uint32_t key) {
+  const ValueKind kind = graph.node(key).kind;
+  if (kind == ValueKind::kStr) return std::string(graph.text(key));
+  if (kind == ValueKind::kInt) return std::to_string(graph.integer(key));
+  return std::nullopt;
+}
+
+std::string joined(std::string_view path, std::string_view component) {
+  return path.empty() ? std::string(component) : concat(path, ".", component);
+}
+
+class Namer {
+ public:
+  explicit Namer(const ValueGraph& graph) : graph_(graph) {}
+
+  Result<Names> run(std::uint32_t root) {
+    if (graph_.node(root).kind == ValueKind::kTensor) {
+      names_.tensors.push_back({.name = "tensor", .node = root});
+      return std::move(names_);
+    }
+    stack_.push_back({.node = root, .path = ""});
+    while (!stack_.empty()) {
+      const Place place = std::move(stack_.back());
+      stack_.pop_back();
+      Result<void> named = visit(place);
+      if (!named) return named.error();
+    }
+    return std::move(names_);
+  }
+
+ private:
+  struct Place {
+    std::uint32_t node = 0;
+    std::string path;
+    bool has_name = true;  // false: below a key that no path can name
+  };
+
+  Result<void> visit(const Place& place) {
+    if (++steps_ > NamingLimits::kFreeSteps + NamingLimits::kStepsPerNode * graph_.size() ||
+        name_bytes_ >
+            NamingLimits::kFreeNameBytes + NamingLimits::kNameBytesPerNode * graph_.size()) {
+      return Error(ErrorCode::kUnsupported,
+                   "values that are shared many times over would expand to too many names");
+    }
+    const ValueKind kind = graph_.node(place.node).kind;
+    if (kind == ValueKind::kTensor) return name(place);
+    if (kind == ValueKind::kOrderedDict) collect_modules(place);
+    const std::size_t first = stack_.size();
+    push_children(place, kind);
+    std::reverse(stack_.begin() + static_cast<std::ptrdiff_t>(first), stack_.end());
+    return {};
+  }
+
+  Result<void> name(const Place& place) {
+    if (!place.has_name) {
+      return Error(ErrorCode::kUnsupported,
+                   concat("a tensor below ",
+                          quoted(place.path),
+                          " has no name: a dictionary key on the way is neither a string nor an "
+                          "integer"));
+    }
+    name_bytes_ += place.path.size();
+    names_.tensors.push_back({.name = place.path, .node = place.node});
+    return {};
+  }
+
+  void push_children(const Place& place, ValueKind kind) {
+    const auto items = graph_.items(place.node);
+    if (is_mapping(kind)) {
+      push_mapping(place, items);
+    } else if (is_sequence(kind)) {
+      for (std::size_t i = 0; i < items.size(); ++i)
+        push(place, items[i], std::to_string(i));
+    } else if (kind == ValueKind::kOpaque) {
+      push_opaque(place, items);
+    }
+    if (graph_.node(place.node).has_attributes) {
+      push(place, graph_.children(place.node).back(), "__dict__");
+    }
+  }
+
+  void push_mapping(const Place& place, std::span<const std::uint32_t> items) {
+    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+      push(place, items[i + 1], component_of(graph_, items[i]));
+    }
+  }
+
+  void push_opaque(const Place& place, std::span<const std::uint32_t> parts) {
+    push(place, parts[0], "__args__");
+    push(place, parts[1], "__kwargs__");
+    push_in_place(place, parts[2], "__state__");
+    push_in_place(place, parts[3], "__items__");
+    push_in_place(place, parts[4], "__items__");
+  }
+
+  // The items of a dict or list as if they were the object's own; another value under `component`.
+  void push_in_place(const Place& place, std::uint32_t node, std::string_view component) {
+    const ValueKind kind = graph_.node(node).kind;
+    if (kind == ValueKind::kDict || kind == ValueKind::kList) {
+      stack_.push_back({.node = node, .path = place.path, .has_name = place.has_name});
+    } else {
+      push(place, node, std::string(component));
+    }
+  }
+
+  void push(const Place& parent, std::uint32_t node, const std::optional<std::string>& component) {
+    if (graph_.node(node).child_count == 0 && graph_.node(node).kind != ValueKind::kTensor) return;
+    stack_.push_back({.node = node,
+                      .path = component ? joined(parent.path, *component) : parent.path,
+                      .has_name = parent.has_name && component.has_value()});
+  }
+
+  // `_metadata` maps the path of each module below the dictionary to {'version': int, ...}.
+  void collect_modules(const Place& place) {
+    if (!graph_.node(place.node).has_attributes) return;
+    const auto metadata = value_of(graph_.children(place.node).back(), "_metadata");
+    if (!metadata || !is_mapping(graph_.node(*metadata).kind)) return;
+    const auto items = graph_.items(*metadata);
+    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+      const auto version = value_of(items[i + 1], "version");
+      if (graph_.node(items[i]).kind != ValueKind::kStr || !version) continue;
+      if (graph_.node(*version).kind != ValueKind::kInt) continue;
+      add_module(place.path, graph_.text(items[i]), graph_.integer(*version));
+    }
+  }
+
+  void add_module(const std::string& path, std::string_view module, std::int64_t version) {
+    std::string full = module.empty() ? path : joined(path, module);
+    if (!module_paths_.insert(full).second) return;
+    names_.modules.push_back({.path = std::move(full), .version = version});
+  }
+
+  std::optional<std::uint32_t> value_of(std::uint32_t mapping, std::string_view key) const {
+    if (!is_mapping(graph_.node(mapping).kind)) return std::nullopt;
+    const auto items = graph_.items(mapping);
+    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+      const bool is_string = graph_.node(items[i]).kind == ValueKind::kStr;
+      if (is_string && graph_.text(items[i]) == key) return items[i + 1];
+    }
+    return std::nullopt;
+  }
+
+  const ValueGraph& graph_;
+  std::vector<Place> stack_;
+  std::uint64_t steps_ = 0;
+  std::uint64_t name_bytes_ = 0;
+  std::unordered_set<std::string> module_paths_;
+  Names names_;
+};
+
+// The value whose key is `path`, or the first whose key is its beginning and that has the rest.
+std::optional<std::uint32_t> descend(const ValueGraph& graph,
+                                     std::uint32_t node,
+                                     std::string_view path) {
+  if (path.empty()) return node;
+  if (!is_mapping(graph.node(node).kind)) return std::nullopt;
+  const auto items = graph.items(node);
+  for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+    const auto key = component_of(graph, items[i]);
+    if (!key || key->empty() || !path.starts_with(*key)) continue;
+    const std::string_view rest = path.substr(key->size());
+    if (!rest.empty() && rest.front() != '.') continue;
+    const auto found = descend(graph, items[i + 1], rest.empty() ? rest : rest.substr(1));
+    if (found) return found;
+  }
+  return std::nullopt;
+}
+
+std::string key_list(const ValueGraph& graph, std::uint32_t node) {
+  constexpr std::size_t kShown = 20;
+  if (!is_mapping(graph.node(node).kind)) return "the checkpoint is no dictionary";
+  const auto items = graph.items(node);
+  std::string text = "its keys are";
+  for (std::size_t i = 0; i + 1 < items.size() && i < 2 * kShown; i += 2) {
+    const auto key = component_of(graph, items[i]);
+    if (key) text += concat(i > 0 ? ", " : " ", quoted(*key));
+  }
+  return items.size() > 2 * kShown ? text + ", ..." : text;
+}
+
+}  // namespace
+
+Result<Names> name_tensors(const ValueGraph& graph, std::uint32_t root) {
+  return Namer(graph).run(root);
+}
+
+Result<std::uint32_t> find_by_path(const ValueGraph& graph, std::string_view path) {
+  const auto found = descend(graph, graph.root(), path);
+  if (found) return *found;
+  return Error(ErrorCode::kInvalidArgument,
+               concat("there is no ", quoted(path), " in it, ", key_list(graph, graph.root())));
+}
+
+}  // namespace weightmap::convert
