@@ -78,8 +78,7 @@ class Namer {
   Result<void> name(const Place& place) {
     if (!place.has_name) {
       return Error(ErrorCode::kUnsupported,
-                   concat("a tensor below ",
-                          quoted(place.path),
+                   concat("a tensor below ", quoted(place.path),
                           " has no name: a dictionary key on the way is neither a string nor an "
                           "integer"));
     }

@@ -134,12 +134,8 @@ Result<void> check_alignment(std::uint32_t alignment_bytes) {
     return {};
   }
   return Error(ErrorCode::kInvalidArgument,
-               concat("an alignment is a power of two from ",
-                      format::kMinAlignmentBytes,
-                      " to ",
-                      format::kMaxAlignmentBytes,
-                      ", not ",
-                      alignment_bytes));
+               concat("an alignment is a power of two from ", format::kMinAlignmentBytes, " to ",
+                      format::kMaxAlignmentBytes, ", not ", alignment_bytes));
 }
 
 }  // namespace

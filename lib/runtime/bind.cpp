@@ -37,46 +37,25 @@ std::optional<Mismatch> find_mismatch(const Slot& slot,
     return Mismatch{.key = std::string(key), .reason = reason, .text = concat(pieces...)};
   };
   if (!shape_fits(slot, tensor)) {
-    return mismatch(Reason::kShape,
-                    "size mismatch for ",
-                    key,
-                    ": copying a param with shape ",
-                    size_text(tensor.shape()),
-                    " from checkpoint, the shape in current model is ",
-                    size_text(slot.shape()),
-                    ".");
+    return mismatch(Reason::kShape, "size mismatch for ", key, ": copying a param with shape ",
+                    size_text(tensor.shape()), " from checkpoint, the shape in current model is ",
+                    size_text(slot.shape()), ".");
   }
   if (slot.dtype() != tensor.dtype()) {
-    return mismatch(Reason::kDtype,
-                    "dtype mismatch for ",
-                    key,
-                    ": the file has ",
-                    dtype_name(tensor.dtype()),
-                    ", the slot wants ",
-                    dtype_name(slot.dtype()),
-                    ".");
+    return mismatch(Reason::kDtype, "dtype mismatch for ", key, ": the file has ",
+                    dtype_name(tensor.dtype()), ", the slot wants ", dtype_name(slot.dtype()), ".");
   }
   if (tensor.has_no_values() || tensor.is_conj() || tensor.is_neg()) {
-    return mismatch(Reason::kValues,
-                    "values mismatch for ",
-                    key,
-                    ": the file's tensor ",
+    return mismatch(Reason::kValues, "values mismatch for ", key, ": the file's tensor ",
                     tensor.has_no_values() ? "has no values." : "is stored conjugated or negated.");
   }
   if (slot.layout() == SlotLayout::kContiguous && !tensor.is_contiguous()) {
-    return mismatch(Reason::kLayout,
-                    "layout mismatch for ",
-                    key,
-                    ": the file's strides are ",
-                    list_text(tensor.strides()),
-                    ", the slot wants contiguous elements.");
+    return mismatch(Reason::kLayout, "layout mismatch for ", key, ": the file's strides are ",
+                    list_text(tensor.strides()), ", the slot wants contiguous elements.");
   }
   if (!is_aligned(slot, tensor)) {
-    return mismatch(Reason::kAlignment,
-                    "alignment mismatch for ",
-                    key,
-                    ": the slot's elements lie at multiples of ",
-                    slot.alignment_bytes(),
+    return mismatch(Reason::kAlignment, "alignment mismatch for ", key,
+                    ": the slot's elements lie at multiples of ", slot.alignment_bytes(),
                     " bytes, the file's do not.");
   }
   return std::nullopt;
@@ -149,9 +128,7 @@ std::optional<Mismatch> Binder::find_broken_tie(std::uint32_t row,
   }
   return Mismatch{.key = std::string(key),
                   .reason = Reason::kTie,
-                  .text = concat("tie mismatch for ",
-                                 key,
-                                 ": it is one with ",
+                  .text = concat("tie mismatch for ", key, ": it is one with ",
                                  first.name().substr(options_.prefix.size()),
                                  " in the module, but not in the file.")};
 }
@@ -192,9 +169,9 @@ BindReport bind(Module& module, const WeightFile& file, const BindOptions& optio
   return report;
 }
 
-BindReport bind(std::span<const FreeSlot> slots,
-                const WeightFile& file,
-                const BindOptions& options) {
+BindReport bind_slots(std::span<const FreeSlot> slots,
+                      const WeightFile& file,
+                      const BindOptions& options) {
   SlotTable table(slots, options.prefix);
   return Binder(table, file, options).run("a list of slots");
 }

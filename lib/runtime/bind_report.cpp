@@ -7,13 +7,8 @@ namespace weightmap {
 
 std::string BindReport::text() const {
   if (ok()) {
-    return concat("bound ",
-                  matched_.size(),
-                  " tensors, ",
-                  missing_.size(),
-                  " missing, ",
-                  unexpected_.size(),
-                  " unexpected");
+    return concat("bound ", matched_.size(), " tensors, ", missing_.size(), " missing, ",
+                  unexpected_.size(), " unexpected");
   }
   std::string text = concat("Error(s) in loading state_dict for ", class_name_, ":");
   for (const std::string& error : errors_)

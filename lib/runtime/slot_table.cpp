@@ -41,12 +41,8 @@ void SlotTable::walk(Module& root, std::string prefix) {
 
 void SlotTable::enter(Module& module, std::string_view prefix) {
   for (const std::string& error : module.registration_errors()) {
-    errors_.push_back(concat("module ",
-                             quoted(prefix.substr(0, prefix.rfind('.'))),
-                             " (",
-                             module.class_name(),
-                             "): ",
-                             error));
+    errors_.push_back(concat("module ", quoted(prefix.substr(0, prefix.rfind('.'))), " (",
+                             module.class_name(), "): ", error));
   }
   for (const Module::NamedSlot& named : module.slots()) {
     if (named.persistent) add(prefix, named.name, *named.slot);

@@ -47,9 +47,7 @@ Result<void> TensorView::check_values(Dtype wanted, std::size_t alignment_bytes)
   if (has_no_values()) return misfit("it has no values");
   if (is_conj() || is_neg()) return misfit("its values are stored conjugated or negated");
   if (!is_contiguous()) {
-    return misfit("its elements are not contiguous, strides ",
-                  list_text(strides()),
-                  " for shape ",
+    return misfit("its elements are not contiguous, strides ", list_text(strides()), " for shape ",
                   list_text(shape()));
   }
   if (reinterpret_cast<std::uintptr_t>(data()) % alignment_bytes != 0) {

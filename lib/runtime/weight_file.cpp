@@ -9,7 +9,6 @@
 #include "base/file_kind.h"
 #include "base/strided.h"
 #include "base/text.h"
-#include "format/extras_view.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap {
@@ -55,9 +54,8 @@ std::string_view data_file_kind_name(fb::DataFileKind kind) {
 
 Digest digest_from(const fb::Digest& stored) {
   Digest digest;
-  std::ranges::transform(*stored.bytes(), digest.bytes.begin(), [](std::uint8_t byte) {
-    return static_cast<std::byte>(byte);
-  });
+  std::ranges::transform(*stored.bytes(), digest.bytes.begin(),
+                         [](std::uint8_t byte) { return static_cast<std::byte>(byte); });
   return digest;
 }
 
@@ -213,20 +211,26 @@ std::vector<ModuleVersion> WeightFile::modules() const {
 
 std::optional<std::int64_t> WeightFile::module_version(std::string_view path) const {
   const auto& modules = state_->index.modules;
-  const auto found = std::lower_bound(
-      modules.begin(), modules.end(), path, [this](const fb::Module& module, std::string_view key) {
-        return state_->index.path(module) < key;
-      });
+  const auto found = std::lower_bound(modules.begin(), modules.end(), path,
+                                      [this](const fb::Module& module, std::string_view key) {
+                                        return state_->index.path(module) < key;
+                                      });
   if (found == modules.end() || state_->index.path(*found) != path) return std::nullopt;
   return found->version();
 }
 
-Result<ValueGraph> WeightFile::values() const {
-  const auto bytes = read_private(state_->mapped, state_->header.extras);
+Result<format::Extras> read_file_extras(const WeightFile::State& state) {
+  const auto bytes = read_private(state.mapped, state.header.extras);
   if (!bytes) return bytes.error();
   Result<format::Extras> extras =
-      format::read_extras({bytes->get(), state_->header.extras.size_bytes}, state_->index);
-  if (!extras) return extras.error().with_context(path());
+      format::read_extras({bytes->get(), state.header.extras.size_bytes}, state.index);
+  if (!extras) return extras.error().with_context(state.mapped.path());
+  return extras;
+}
+
+Result<ValueGraph> WeightFile::values() const {
+  Result<format::Extras> extras = read_file_extras(*state_);
+  if (!extras) return extras.error();
   return std::move(extras->values);
 }
 

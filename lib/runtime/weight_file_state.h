@@ -6,6 +6,7 @@
 
 #include "weightmap/weight_file.h"
 
+#include "format/extras_view.h"
 #include "format/header.h"
 #include "format/index_view.h"
 #include "io/mapped_file.h"
@@ -26,5 +27,8 @@ struct WeightFile::State {
 // A part of the file in private memory, 8-byte aligned as FlatBuffers wants it.
 Result<std::unique_ptr<std::byte[]>> read_private(const io::MappedFile& file,
                                                   const format::Range& range);
+
+// The extras, verified. Errors: kIo, kCorrupt. Messages begin with the path.
+Result<format::Extras> read_file_extras(const WeightFile::State& state);
 
 }  // namespace weightmap

@@ -82,13 +82,14 @@ class BindReport {
 BindReport bind(Module& module, const WeightFile& file, const BindOptions& options = {});
 
 // The same for code that has no modules: slots under their full names. The caller keeps the file
-// open (or report.file()) as long as the slots are in use.
+// open (or report.file()) as long as the slots are in use. Not called bind, since an unqualified
+// call with a std::array would find std::bind.
 struct FreeSlot {
   std::string_view name;
   Slot* slot = nullptr;
 };
-BindReport bind(std::span<const FreeSlot> slots,
-                const WeightFile& file,
-                const BindOptions& options = {});
+BindReport bind_slots(std::span<const FreeSlot> slots,
+                      const WeightFile& file,
+                      const BindOptions& options = {});
 
 }  // namespace weightmap

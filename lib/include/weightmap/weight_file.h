@@ -155,8 +155,9 @@ class WeightFile {
   Iterator begin() const { return {this, 0}; }
   Iterator end() const { return {this, tensor_count()}; }
 
+  struct State;  // internal
+
  private:
-  struct State;
   explicit WeightFile(std::shared_ptr<const State> state) : state_(std::move(state)) {}
   static Result<WeightFile> from_file(io::File file, const OpenOptions& options);
   static Result<WeightFile> from_mapped(Result<io::MappedFile> mapped);

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "convert/naming.h"
+
+#include <array>
+
+#include <doctest/doctest.h>
+
+namespace weightmap::convert {
+namespace {
+
+using Strings = std::vector<std::string>;
+using Node = std::uint32_t;
+
+// Builds graphs in a line or two.
+struct Graph : ValueGraph {
+  Node tensor(std::uint64_t number) { return add_number(ValueKind::kTensor, number); }
+  Node integer(std::int64_t value) {
+    return add_number(ValueKind::kInt, static_cast<std::uint64_t>(value));
+  }
+  Node text(std::string_view value) { return add_text(ValueKind::kStr, value); }
+  Node list(const std::vector<Node>& items) { return add_parent(ValueKind::kList, items); }
+  Node dict(const std::vector<Node>& items) { return add_parent(ValueKind::kDict, items); }
+  using ValueGraph::text;
+};
+
+Strings names_of(const Graph& graph) {
+  const auto names = name_tensors(graph, graph.root());
+  if (!names) return {names.error().message()};
+  Strings found;
+  for (const NamedTensor& tensor : names->tensors)
+    found.push_back(tensor.name);
+  return found;
+}
+
+TEST_SUITE_BEGIN("convert/naming");
+
+TEST_CASE("a bare tensor is called tensor") {
+  Graph graph;
+  graph.tensor(0);
+  CHECK(names_of(graph) == Strings{"tensor"});
+}
+
+TEST_CASE("paths are keys and positions, in definition order") {
+  Graph graph;
+  const Node state = graph.dict(
+      {graph.text("fc.weight"), graph.tensor(0), graph.text("fc.bias"), graph.tensor(1)});
+  const Node moments = graph.dict({graph.integer(0), graph.list({graph.tensor(2), graph.tensor(3)}),
+                                   graph.integer(-1), graph.tensor(4)});
+  graph.dict({graph.text("model"), state, graph.text("epoch"), graph.integer(5),
+              graph.text("optimizer"), moments});
+  CHECK(names_of(graph) == Strings{"model.fc.weight", "model.fc.bias", "optimizer.0.0",
+                                   "optimizer.0.1", "optimizer.-1"});
+}
+
+TEST_CASE("what is shared stands under every path to it") {
+  Graph graph;
+  const Node state = graph.dict({graph.text("w"), graph.tensor(0)});
+  graph.dict({graph.text("model"), state, graph.text("best"), state});
+  CHECK(names_of(graph) == Strings{"model.w", "best.w"});
+}
+
+TEST_CASE("a tensor below a key that is no name is refused with its place") {
+  Graph graph;
+  const Node key = graph.add_parent(ValueKind::kTuple, {});
+  const Node inner = graph.dict({key, graph.list({graph.tensor(0)})});
+  graph.dict({graph.text("state"), inner});
+  CHECK(names_of(graph)[0].find("a tensor below `state.0` has no name") == 0);
+}
+
+TEST_CASE("keys that are no names are no matter where there are no tensors") {
+  Graph graph;
+  const Node key = graph.add_parent(ValueKind::kTuple, {});
+  const Node inner = graph.dict({key, graph.list({graph.integer(1)})});
+  graph.dict({graph.text("state"), inner, graph.text("w"), graph.tensor(0)});
+  CHECK(names_of(graph) == Strings{"w"});
+}
+
+TEST_CASE("tensors in objects of unknown classes are named by their state") {
+  Graph graph;
+  const Node none = graph.add_number(ValueKind::kNone, 0);
+  const Node arguments = graph.add_parent(ValueKind::kTuple, std::array{graph.tensor(0)});
+  const Node state = graph.dict({graph.text("weight"), graph.tensor(1)});
+  const Node items = graph.list({graph.tensor(2)});
+  const Node object = graph.add_parent(
+      ValueKind::kOpaque, std::array{arguments, none, state, items, none}, "mine\nThing");
+  graph.dict({graph.text("thing"), object});
+  CHECK(names_of(graph) == Strings{"thing.__args__.0", "thing.weight", "thing.0"});
+}
+
+TEST_CASE("billions of paths over few nodes are refused at a bounded cost") {
+  Graph graph;
+  Node level = graph.dict({graph.text("w"), graph.tensor(0)});
+  for (int depth = 0; depth < 40; ++depth)
+    level = graph.list({level, level});
+  CHECK(names_of(graph)[0].find("would expand to too many names") != std::string::npos);
+}
+
+TEST_CASE("names that would take more memory than their pickle explains are refused") {
+  Graph graph;
+  const Node tensor = graph.tensor(0);
+  const Node many = graph.list(std::vector<Node>(50'000, tensor));
+  graph.dict({graph.text(std::string(60'000, 'x')), many});
+  CHECK(names_of(graph)[0].find("would expand to too many names") != std::string::npos);
+}
+
+TEST_CASE("a deep nest takes no call stack") {
+  Graph graph;
+  Node level = graph.list({graph.tensor(0)});
+  for (int depth = 0; depth < 20'000; ++depth)
+    level = graph.list({level});
+  CHECK(names_of(graph)[0].size() == 2 * 20'001 - 1);
+}
+
+TEST_CASE("module versions come from _metadata under the dictionary's path") {
+  Graph graph;
+  const auto version = [&](std::int64_t number) {
+    return graph.dict({graph.text("version"), graph.integer(number)});
+  };
+  const Node one = version(1);
+  const Node two = version(2);
+  const Node metadata = graph.add_parent(ValueKind::kOrderedDict,
+                                         std::array{graph.text(""), one, graph.text("bn"), two});
+  const Node attributes = graph.dict({graph.text("_metadata"), metadata});
+  const Node state = graph.add_parent(
+      ValueKind::kOrderedDict, std::array{graph.text("w"), graph.tensor(0), attributes}, {}, true);
+  graph.dict({graph.text("model"), state});
+  const auto names = name_tensors(graph, graph.root());
+  REQUIRE(names);
+  REQUIRE(names->modules.size() == 2);
+  CHECK(names->modules[0].path == "model");
+  CHECK(names->modules[0].version == 1);
+  CHECK(names->modules[1].path == "model.bn");
+  CHECK(names->modules[1].version == 2);
+}
+
+TEST_CASE("a path finds values under keys with dots") {
+  Graph graph;
+  const Node inner = graph.dict({graph.text("c"), graph.integer(7)});
+  const Node outer = graph.dict({graph.text("a.b"), inner, graph.integer(3), graph.tensor(0)});
+  graph.dict({graph.text("a"), graph.integer(1), graph.text("model"), outer});
+  CHECK(*find_by_path(graph, "") == graph.root());
+  CHECK(*find_by_path(graph, "model") == outer);
+  CHECK(*find_by_path(graph, "model.a.b") == inner);
+  CHECK(graph.integer(*find_by_path(graph, "model.a.b.c")) == 7);
+  CHECK(find_by_path(graph, "model.3"));
+  const auto missing = find_by_path(graph, "modle");
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().code() == ErrorCode::kInvalidArgument);
+  CHECK(missing.error().message() == "there is no `modle` in it, its keys are `a`, `model`");
+}
+
+TEST_SUITE_END();
+
+}  // namespace
+}  // namespace weightmap::convert

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Holds the command line and the library against read_wmap.py, a reader that was written from
+FORMAT.md alone, and both against what PyTorch itself read from the same checkpoints.
+
+Usage: second_reader_test.py WEIGHTMAP DATA
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+READER = pathlib.Path(__file__).with_name("read_wmap.py")
+SHARED_KEYS = ["format_version", "size_bytes", "digest", "alignment_bytes", "data_files", "modules"]
+TENSOR_KEYS = ["name", "dtype", "shape", "strides", "data_file", "size_bytes", "segment", "flags"]
+
+
+def run_json(*command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AssertionError(f"{command[-1]}: exit {done.returncode}: {done.stderr}{done.stdout}")
+    return json.loads(done.stdout)
+
+
+def expect_equal(what, ours, theirs):
+    if ours != theirs:
+        raise AssertionError(f"{what}: {str(ours)[:300]} is not {str(theirs)[:300]}")
+
+
+def compare_readers(second, tool):
+    """The tool's reading of a file against the second reader's."""
+    for key in SHARED_KEYS:
+        expect_equal(key, tool[key], second[key])
+    expect_equal("tensors", len(tool["tensors"]), len(second["tensors"]))
+    for ours, theirs in zip(tool["tensors"], second["tensors"]):
+        for key in TENSOR_KEYS:
+            expect_equal(f"{ours['name']}: {key}", ours[key], theirs[key])
+        if theirs["segment"] is not None:
+            expect_equal(f"{ours['name']}: offset", ours["offset_bytes"], theirs["offset_bytes"])
+
+
+def elements(tensor, extent):
+    """The elements in row-major order, taken out of the bytes from the first to the last."""
+    size = element_bytes(tensor)
+    picked = []
+
+    def walk(dimension, offset):
+        if dimension == len(tensor["shape"]):
+            picked.append(extent[offset * size : offset * size + size])
+            return
+        for i in range(tensor["shape"][dimension]):
+            walk(dimension + 1, offset + i * tensor["strides"][dimension])
+
+    walk(0, 0)
+    return b"".join(picked)
+
+
+def element_bytes(tensor):
+    words = {"bool": 1, "complex64": 8, "complex128": 16, "complex32": 4, "float4_e2m1fn_x2": 1}
+    words |= {"bits1x8": 1, "bits2x4": 1, "bits4x2": 1, "bfloat16": 2}
+    if tensor["dtype"] in words:
+        return words[tensor["dtype"]]
+    if tensor["dtype"].startswith("float8"):
+        return 1
+    return int("".join(c for c in tensor["dtype"] if c.isdigit())) // 8
+
+
+def compare_with_torch(second, expected):
+    """The second reader's reading against what PyTorch saw in the checkpoint."""
+    expect_equal("names", [t["name"] for t in second["tensors"]], [t["name"] for t in expected["tensors"]])
+    groups = {}
+    for ours, theirs in zip(second["tensors"], expected["tensors"]):
+        compare_tensor(ours, theirs, bytes.fromhex(second["bytes"][ours["name"]]))
+        compare_sharing(ours, theirs, groups)
+    modules = sorted(expected["modules"], key=lambda module: module["path"].encode())
+    expect_equal("modules", second["modules"], modules)
+
+
+def compare_tensor(ours, theirs, extent):
+    name = ours["name"]
+    for key in ["dtype", "shape", "strides"]:
+        expect_equal(f"{name}: {key}", ours[key], theirs[key])
+    for flag in ["requires_grad", "parameter", "conj", "neg", "meta"]:
+        expect_equal(f"{name}: {flag}", flag in ours["flags"], theirs[flag])
+    if not theirs["meta"]:
+        expect_equal(f"{name}: bytes", elements(ours, extent).hex(), theirs["bytes"])
+
+
+def compare_sharing(ours, theirs, groups):
+    """Tensors share a segment, at the same distances, exactly where they shared a storage."""
+    if theirs["storage"] is None:
+        return
+    base = ours["offset_bytes"] - theirs["storage_offset_bytes"]
+    expect_equal(f"{ours['name']}: shares", groups.setdefault(theirs["storage"], base), base)
+    others = [value for key, value in groups.items() if key != theirs["storage"]]
+    if base in others:
+        raise AssertionError(f"{ours['name']}: shares bytes that PyTorch does not share")
+
+
+def check_fixture(tool, checkpoint, folder):
+    target = folder / f"{checkpoint.stem}.wmap"
+    run_json(tool, "convert", checkpoint, target, "--json")
+    second = run_json(sys.executable, READER, "--bytes", target)
+    compare_readers(second, run_json(tool, "inspect", "--json", target))
+    compare_with_torch(second, json.loads(checkpoint.with_suffix(".json").read_text()))
+
+
+def main():
+    tool, data = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    checkpoints = sorted(path for path in (data / "checkpoints").glob("torch-*/*.pt"))
+    goldens = sorted(data.glob("*.wmap"))
+    if not checkpoints or not goldens:
+        sys.exit("no fixtures found: nothing was tested")
+    with tempfile.TemporaryDirectory() as folder:
+        for checkpoint in checkpoints:
+            try:
+                check_fixture(tool, checkpoint, pathlib.Path(folder))
+            except AssertionError as error:
+                sys.exit(f"{checkpoint}: {error}")
+        for golden in goldens:
+            compare_readers(
+                run_json(sys.executable, READER, golden), run_json(tool, "inspect", "--json", golden)
+            )
+    print(f"{len(checkpoints)} checkpoints and {len(goldens)} weight files agree")
+
+
+main()

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "weightmap/bind.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include <doctest/doctest.h>
+
+#include "support/built_file.h"
+
+namespace weightmap {
+namespace {
+
+using tests::build_file;
+using tests::bytes_of;
+using tests::open_built;
+using tests::tensor_in;
+using Strings = std::vector<std::string>;
+
+struct Linear : Module {
+  Linear(Module& parent, std::string_view name, std::int64_t in, std::int64_t out)
+      : Module(parent, name), weight(*this, "weight", {out, in}), bias(*this, "bias", {out}) {}
+  Parameter<float> weight, bias;
+};
+
+struct Net : Module {
+  Linear first{*this, "first", 3, 2};
+  Linear fc{*this, "fc", 2, 2};
+  Buffer<std::int64_t> count{*this, "count", {}};
+  Buffer<float> scratch{*this, "scratch", {9}, Persistent::kNo};
+  Net() { register_module("head", fc); }
+};
+
+std::vector<float> counted(std::size_t size, float from) {
+  std::vector<float> values(size);
+  std::iota(values.begin(), values.end(), from);
+  return values;
+}
+
+// The file that fits Net, and what tests change of it.
+struct Sample {
+  format::Content content;
+  std::vector<std::vector<std::byte>> segments{bytes_of(counted(6, 0)), bytes_of(counted(2, 10)),
+                                               bytes_of(counted(4, 20)), bytes_of(counted(2, 30)),
+                                               bytes_of(std::vector<std::int64_t>{41})};
+
+  Sample() {
+    content.tensors = {tensor_in(4, "count", {}, Dtype::kInt64),
+                       tensor_in(0, "first.weight", {2, 3}),
+                       tensor_in(1, "first.bias", {2}),
+                       tensor_in(2, "fc.weight", {2, 2}),
+                       tensor_in(3, "fc.bias", {2}),
+                       tensor_in(2, "head.weight", {2, 2}),
+                       tensor_in(3, "head.bias", {2})};
+  }
+  format::TensorContent& at(std::string_view name) {
+    return *std::ranges::find(content.tensors, name, &format::TensorContent::name);
+  }
+  void erase(std::string_view name) {
+    std::erase_if(content.tensors, [&](const auto& tensor) { return tensor.name == name; });
+  }
+  WeightFile open() const { return open_built(build_file(content, segments)); }
+};
+
+Strings strings(std::span<const std::string> from) {
+  return {from.begin(), from.end()};
+}
+
+bool is_untouched(const Net& net) {
+  return !net.first.weight.is_bound() && !net.first.bias.is_bound() && !net.fc.weight.is_bound() &&
+         !net.fc.bias.is_bound() && !net.count.is_bound();
+}
+
+TEST_SUITE_BEGIN("runtime/bind");
+
+TEST_CASE("a bound slot is the mapping's own bytes") {
+  Net net;
+  const WeightFile file = Sample().open();
+  const BindReport report = bind(net, file);
+  REQUIRE(report.ok());
+  CHECK(report.text() == "bound 7 tensors, 0 missing, 0 unexpected");
+  CHECK(net.first.weight.bytes() == file.find("first.weight")->data());
+  CHECK(net.first.weight.values()[5] == 5.0F);
+  CHECK(net.count[0] == 41);
+  CHECK(net.fc.bias.values()[1] == 31.0F);
+  CHECK_FALSE(net.scratch.is_bound());
+  CHECK(&report.file().mapping()[0] == &file.mapping()[0]);
+}
+
+TEST_CASE("a bound module keeps the mapping alive") {
+  Net net;
+  std::weak_ptr<tests::AlignedBytes> bytes;
+  {
+    const Sample sample;
+    const auto built = build_file(sample.content, sample.segments);
+    bytes = built;
+    CHECK(bind(net, open_built(built)).ok());
+  }
+  CHECK_FALSE(bytes.expired());
+  CHECK(net.fc.weight.values()[3] == 23.0F);
+  REQUIRE(bind(net, Sample().open()).ok());
+  CHECK(bytes.expired());  // a complete bind replaces all, and lets go
+}
+
+TEST_CASE("matched names the file's tensors in the module's order") {
+  Net net;
+  const WeightFile file = Sample().open();
+  const BindReport report = bind(net, file);
+  Strings names;
+  for (const std::uint32_t number : report.matched())
+    names.emplace_back(file.name(number));
+  CHECK(names == Strings{"count", "first.weight", "first.bias", "fc.weight", "fc.bias",
+                         "head.weight", "head.bias"});
+}
+
+TEST_CASE("missing and unexpected keys are told together, in PyTorch's words") {
+  Sample sample;
+  sample.erase("first.bias");
+  sample.erase("fc.weight");
+  sample.content.tensors.push_back(tensor_in(1, "extra.weight", {2}));
+  sample.content.tensors.push_back(
+      tensor_in(1, "scratch", {2}));  // not persistent: no key of the module
+  const WeightFile file = sample.open();
+
+  Net net;
+  const BindReport strict = bind(net, file);
+  CHECK_FALSE(strict.ok());
+  CHECK(strings(strict.missing()) == Strings{"first.bias", "fc.weight"});
+  CHECK(strings(strict.unexpected()) == Strings{"extra.weight", "scratch"});
+  // The text that torch 2.13 gives for these lists.
+  CHECK(strict.text() ==
+        "Error(s) in loading state_dict for Net:\n\t"
+        "Missing key(s) in state_dict: \"first.bias\", \"fc.weight\". \n\t"
+        "Unexpected key(s) in state_dict: \"extra.weight\", \"scratch\". ");
+  CHECK(strict.error().code() == ErrorCode::kMismatch);
+  CHECK(is_untouched(net));
+
+  const BindReport loose = bind(net, file, {.strict = false});
+  CHECK(loose.ok());
+  CHECK(loose.text() == "bound 5 tensors, 2 missing, 2 unexpected");
+  CHECK(net.first.weight.is_bound());
+  CHECK_FALSE(net.first.bias.is_bound());
+  CHECK(net.fc.weight.is_bound());  // under its other name, as in PyTorch
+}
+
+TEST_CASE("every kind of mismatch is told, with nothing bound, strict or not") {
+  using Reason = Mismatch::Reason;
+  struct Row {
+    Reason reason;
+    const char* key;
+    void (*change)(Sample&);
+    const char* text;
+  };
+  const std::vector<Row> rows{
+      // The size mismatch is torch 2.13's own text.
+      {Reason::kShape, "first.bias",
+       [](Sample& s) { s.at("first.bias") = tensor_in(0, "first.bias", {3}); },
+       "size mismatch for first.bias: copying a param with shape torch.Size([3]) from checkpoint, "
+       "the shape in current model is torch.Size([2])."},
+      {Reason::kShape, "count",
+       [](Sample& s) { s.at("count") = tensor_in(0, "count", {2}, Dtype::kInt64); },
+       "copying a param with shape torch.Size([2]) from checkpoint, the shape in current model is "
+       "torch.Size([])."},
+      {Reason::kDtype, "first.bias", [](Sample& s) { s.at("first.bias").dtype = Dtype::kFloat16; },
+       "dtype mismatch for first.bias: the file has float16, the slot wants float32."},
+      {Reason::kLayout, "first.weight",
+       [](Sample& s) {
+         s.at("first.weight").strides = {1, 2};
+       },
+       "layout mismatch for first.weight: the file's strides are [1, 2], the slot wants contiguous "
+       "elements."},
+      {Reason::kValues, "first.bias", [](Sample& s) { s.at("first.bias").flags = format::kNeg; },
+       "values mismatch for first.bias: the file's tensor is stored conjugated or negated."},
+      {Reason::kValues, "first.bias",
+       [](Sample& s) {
+         s.at("first.bias").flags = format::kMeta;
+         s.at("first.bias").segment = format::kNoSegment;
+       },
+       "values mismatch for first.bias: the file's tensor has no values."},
+      {Reason::kTie, "head.bias", [](Sample& s) { s.at("head.bias").segment = 1; },
+       "tie mismatch for head.bias: it is one with fc.bias in the module, but not in the file."},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.text);
+    Sample sample;
+    row.change(sample);
+    for (const bool strict : {true, false}) {
+      Net net;
+      const BindReport report = bind(net, sample.open(), {.strict = strict});
+      CHECK_FALSE(report.ok());
+      REQUIRE(report.mismatched().size() == 1);
+      CHECK(report.mismatched()[0].reason == row.reason);
+      CHECK(report.mismatched()[0].key == row.key);
+      CHECK(report.mismatched()[0].text.find(row.text) != std::string::npos);
+      CHECK(report.text().find(row.text) != std::string::npos);
+      CHECK(report.missing().empty());
+      CHECK(report.unexpected().empty());
+      CHECK(is_untouched(net));
+    }
+  }
+}
+
+TEST_CASE("a failed bind leaves an earlier one in place") {
+  Net net;
+  const WeightFile good = Sample().open();
+  REQUIRE(bind(net, good).ok());
+  Sample bad;
+  bad.at("head.bias").dtype = Dtype::kInt32;
+  CHECK_FALSE(bind(net, bad.open()).ok());
+  CHECK(net.first.weight.bytes() == good.find("first.weight")->data());
+  CHECK(net.fc.bias.bytes() == good.find("fc.bias")->data());
+}
+
+TEST_CASE("a scalar slot takes a tensor of shape [1]") {
+  Sample sample;
+  sample.at("count") = tensor_in(4, "count", {1}, Dtype::kInt64);
+  Net net;
+  REQUIRE(bind(net, sample.open()).ok());
+  CHECK(net.count[0] == 41);
+  CHECK(net.count.strides().empty());
+}
+
+TEST_CASE("a slot may ask for any strides") {
+  struct Strided : Module {
+    Parameter<float> weight{*this, "weight", {2, 3}, SlotLayout::kAnyStrides};
+  } net;
+  Sample sample;
+  sample.content.tensors = {tensor_in(0, "weight", {2, 3})};
+  sample.content.tensors[0].strides = {1, 2};
+  REQUIRE(bind(net, sample.open()).ok());
+  CHECK(net.weight.strides()[1] == 2);
+  CHECK(net.weight.data()[1 * net.weight.strides()[0] + 2 * net.weight.strides()[1]] == 5.0F);
+}
+
+TEST_CASE("a prefix binds a part of the file and looks at nothing else") {
+  Sample sample;
+  for (auto& tensor : sample.content.tensors)
+    tensor.name = "model." + tensor.name;
+  sample.content.tensors.push_back(tensor_in(1, "epoch", {2}));
+  sample.content.tensors.push_back(tensor_in(1, "model.extra", {2}));
+  sample.erase("model.fc.bias");
+  Net net;
+  const BindReport report = bind(net, sample.open(), {.prefix = "model."});
+  CHECK(strings(report.missing()) == Strings{"fc.bias"});
+  CHECK(strings(report.unexpected()) == Strings{"extra"});
+}
+
+TEST_CASE("the file's order does not matter") {
+  Sample sample;
+  std::ranges::reverse(sample.content.tensors);
+  std::swap(sample.content.tensors[1], sample.content.tensors[4]);
+  Net net;
+  const WeightFile file = sample.open();
+  REQUIRE(bind(net, file).ok());
+  CHECK(net.first.bias.bytes() == file.find("first.bias")->data());
+  CHECK(net.first.weight.bytes() == file.find("first.weight")->data());
+}
+
+TEST_CASE("a tie of the file that the module does not ask for is no error") {
+  struct Untied : Module {
+    Linear fc{*this, "fc", 2, 2};
+    Linear head{*this, "head", 2, 2};
+  } net;
+  Sample sample;
+  sample.erase("first.weight");
+  sample.erase("first.bias");
+  sample.erase("count");
+  REQUIRE(bind(net, sample.open()).ok());
+  CHECK(net.fc.weight.bytes() == net.head.weight.bytes());
+}
+
+TEST_CASE("wrong registrations fail the bind") {
+  Net net;
+  net.register_module("a.b", net.fc);
+  const BindReport report = bind(net, Sample().open());
+  CHECK_FALSE(report.ok());
+  CHECK(report.text().find("module name can't contain \".\", got: a.b") != std::string::npos);
+  CHECK(is_untouched(net));
+}
+
+TEST_CASE("slots can be bound without any module") {
+  Slot weight({.shape = {2, 3}});
+  Slot bias({.shape = {2}});
+  const std::array slots{FreeSlot{.name = "first.weight", .slot = &weight},
+                         FreeSlot{.name = "first.bias", .slot = &bias}};
+  const BindReport strict = bind_slots(slots, Sample().open());
+  CHECK(strict.text().starts_with("Error(s) in loading state_dict for a list of slots:\n\tUnexp"));
+  const BindReport report = bind_slots(slots, Sample().open(), {.strict = false});
+  REQUIRE(report.ok());
+  CHECK(weight.bytes() == report.file().find("first.weight")->data());
+}
+
+TEST_CASE("a slot that was tied in another module is not taken for tied here") {
+  Slot shared({.shape = {2}});
+  Slot other({.shape = {2}});
+  const std::array first{FreeSlot{.name = "fc.bias", .slot = &other},
+                         FreeSlot{.name = "first.bias", .slot = &shared}};
+  const std::array second{FreeSlot{.name = "first.bias", .slot = &other},
+                          FreeSlot{.name = "fc.bias", .slot = &shared}};
+  CHECK(bind_slots(first, Sample().open(), {.strict = false}).ok());
+  CHECK(bind_slots(second, Sample().open(), {.strict = false}).ok());
+}
+
+TEST_CASE("ten thousand keys that all mismatch are all told") {
+  constexpr int kCount = 10'000;
+  Sample sample;
+  sample.content.tensors.clear();
+  std::vector<std::unique_ptr<Slot>> slots;
+  std::vector<FreeSlot> free;
+  for (int i = 0; i < kCount; ++i) {
+    sample.content.tensors.push_back(tensor_in(1, "layers." + std::to_string(i), {2}));
+    slots.push_back(std::make_unique<Slot>(Slot::Wanted{.shape = {3}}));
+  }
+  const WeightFile file = sample.open();
+  for (int i = 0; i < kCount; ++i) {
+    free.push_back({.name = file.name(static_cast<std::uint32_t>(i)),
+                    .slot = slots[static_cast<std::size_t>(i)].get()});
+  }
+  CHECK(bind_slots(free, file).mismatched().size() == kCount);
+}
+
+TEST_SUITE_END();
+
+}  // namespace
+}  // namespace weightmap
