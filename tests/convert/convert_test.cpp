@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "weightmap/convert.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+
+#include "weightmap/weight_file.h"
+
+#include "format/index_view.h"
+#include "support/file_bytes.h"
+#include "support/temp_dir.h"
+
+namespace weightmap {
+namespace {
+
+using tests::read_file;
+using tests::TempDir;
+using tests::write_file;
+using Strings = std::vector<std::string>;
+
+std::string fixture(std::string_view name) {
+  return WEIGHTMAP_TEST_DATA "/checkpoints/torch-2.13/" + std::string(name) + ".pt";
+}
+
+Strings names_of(const WeightFile& file) {
+  Strings names;
+  for (const TensorView tensor : file)
+    names.emplace_back(tensor.name());
+  return names;
+}
+
+WeightFile converted(const std::string& source,
+                     const std::string& target,
+                     const ConvertOptions& options = {}) {
+  const auto report = convert_checkpoint(source, target, options);
+  INFO((report ? "" : report.error().message()));
+  REQUIRE(report);
+  auto file = WeightFile::open(target);
+  INFO((file ? "" : file.error().message()));
+  REQUIRE(file);
+  CHECK(file->digest() == report->digest);
+  CHECK(file->tensor_count() == report->tensor_count);
+  CHECK(file->segment_count() == report->segment_count);
+  CHECK(file->size_bytes() == report->file_bytes);
+  const auto verified = file->verify();
+  REQUIRE(verified);
+  CHECK(verified->ok());
+  CHECK(verified->segments_without_digest == 0);
+  return *file;
+}
+
+void expect_refusal(const Result<ConvertReport>& report, ErrorCode code, std::string_view text) {
+  REQUIRE_FALSE(report);
+  CAPTURE(report.error().message());
+  CHECK(report.error().code() == code);
+  CHECK(report.error().message().find(text) != std::string::npos);
+}
+
+TEST_SUITE_BEGIN("convert/convert");
+
+TEST_CASE("a classifier's checkpoint becomes a file with its ties") {
+  const TempDir dir;
+  const WeightFile file = converted(WEIGHTMAP_TEST_DATA "/digits/digits.pt", dir / "digits.wmap");
+  CHECK(file.tensor_count() == 20);
+  CHECK(file.segment_count() == 18);
+  CHECK(file.find("head.weight")->data() == file.find("fc.weight")->data());
+  CHECK(file.module_version("bn1") == 2);
+  CHECK(file.module_version("") == 1);
+  CHECK(file.find("bn1.num_batches_tracked")->shape().empty());
+}
+
+TEST_CASE("the same checkpoint gives the same bytes, whatever it is called") {
+  const TempDir dir;
+  std::filesystem::copy(fixture("training"), dir / "other.pt");
+  converted(fixture("training"), dir / "a.wmap");
+  converted(dir / "other.pt", dir / "b.wmap");
+  CHECK(read_file(dir / "a.wmap") == read_file(dir / "b.wmap"));
+}
+
+TEST_CASE("a root becomes the top") {
+  const TempDir dir;
+  const WeightFile whole = converted(fixture("training"), dir / "whole.wmap");
+  const WeightFile model =
+      converted(fixture("training"), dir / "model.wmap", {.checkpoint = {.root = "model"}});
+  Strings expected;
+  for (const std::string& name : names_of(whole)) {
+    if (name.starts_with("model.")) expected.push_back(name.substr(6));
+  }
+  CHECK_FALSE(expected.empty());
+  CHECK(names_of(model) == expected);
+  CHECK(model.module_version(""));
+  const auto values = model.values();
+  REQUIRE(values);
+  CHECK(values->node(values->root()).kind == ValueKind::kOrderedDict);
+}
+
+TEST_CASE("a root that is not there is refused with what there is") {
+  const TempDir dir;
+  const auto report =
+      convert_checkpoint(fixture("training"), dir / "x.wmap", {.checkpoint = {.root = "modle"}});
+  expect_refusal(report, ErrorCode::kInvalidArgument,
+                 "there is no `modle` in it, its keys are `epoch`");
+  CHECK(dir.names().empty());
+}
+
+TEST_CASE("every tensor lies at the asked alignment") {
+  const TempDir dir;
+  for (const std::uint32_t alignment : {64U, 4096U, 2U << 20U}) {
+    const WeightFile file =
+        converted(fixture("state_dict"), dir / "x.wmap", {.alignment_bytes = alignment});
+    CHECK(file.alignment_bytes() == alignment);
+    for (std::uint32_t i = 0; i < file.segment_count(); ++i) {
+      CHECK(file.segment(i).offset_bytes % alignment == 0);
+    }
+  }
+  for (const std::uint32_t alignment : {0U, 32U, 96U, 4U << 20U}) {
+    expect_refusal(
+        convert_checkpoint(fixture("state_dict"), dir / "y.wmap", {.alignment_bytes = alignment}),
+        ErrorCode::kInvalidArgument, "power of two from 64 to 2097152");
+  }
+}
+
+TEST_CASE("a weight file is replaced, anything else only when asked") {
+  const TempDir dir;
+  const std::string target = dir / "x.wmap";
+  converted(fixture("ties"), target);
+  converted(fixture("state_dict"), target);
+  write_file(target, "precious");
+  expect_refusal(convert_checkpoint(fixture("ties"), target), ErrorCode::kExists,
+                 "not a weight file");
+  CHECK(read_file(target) == "precious");
+  converted(fixture("ties"), target, {.replace_any = true});
+}
+
+TEST_CASE("source and target may not be one file, whatever the path") {
+  const TempDir dir;
+  const std::string source = dir / "x.pt";
+  std::filesystem::copy(fixture("ties"), source);
+  std::filesystem::create_symlink(source, dir / "link.pt");
+  std::filesystem::create_hard_link(source, dir / "hard.pt");
+  for (const char* name : {"x.pt", "link.pt", "hard.pt"}) {
+    expect_refusal(convert_checkpoint(source, dir / name, {.replace_any = true}),
+                   ErrorCode::kInvalidArgument, "the same file");
+  }
+  CHECK(read_file(source) == read_file(fixture("ties")));
+}
+
+TEST_CASE("stopping leaves the old target and nothing else") {
+  const TempDir dir;
+  const std::string target = dir / "x.wmap";
+  converted(fixture("ties"), target);
+  const std::string before = read_file(target);
+  int calls = 0;
+  const auto report =
+      convert_checkpoint(fixture("many"), target,
+                         {.progress = [&](std::uint64_t, std::uint64_t) { return ++calls < 3; }});
+  expect_refusal(report, ErrorCode::kCancelled, "cancelled");
+  CHECK(calls == 3);
+  CHECK(read_file(target) == before);
+  CHECK(dir.names() == Strings{"x.wmap"});
+}
+
+TEST_CASE("what cannot be converted is named, and leaves no file") {
+  struct Row {
+    const char* name;
+    ErrorCode code;
+    const char* text;
+  };
+  const std::vector<Row> rows{
+      {"quantized", ErrorCode::kUnsupported, "quantized"},
+      {"sparse_coo", ErrorCode::kUnsupported, "sparse"},
+      {"legacy", ErrorCode::kUnsupported, "before 1.6"},
+      {"torchscript", ErrorCode::kUnsupported, "TorchScript"},
+      {"self_reference", ErrorCode::kUnsupported, "itself"},
+      {"name_collision", ErrorCode::kUnsupported, "`a.b`"},
+  };
+  const TempDir dir;
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    const std::string path =
+        WEIGHTMAP_TEST_DATA "/checkpoints/unsupported/" + std::string(row.name) + ".pt";
+    const auto report = convert_checkpoint(path, dir / "x.wmap");
+    expect_refusal(report, row.code, row.text);
+    CHECK(report.error().message().starts_with(path + ": "));
+    CHECK(dir.names().empty());
+  }
+}
+
+TEST_CASE("objects of unknown classes are kept and reported") {
+  const TempDir dir;
+  const auto report = convert_checkpoint(fixture("opaque"), dir / "x.wmap");
+  REQUIRE(report);
+  CHECK(std::ranges::find(report->opaque_classes, "argparse.Namespace") !=
+        report->opaque_classes.end());
+  expect_refusal(convert_checkpoint(fixture("opaque"), dir / "y.wmap",
+                                    {.checkpoint = {.strict_globals = true}}),
+                 ErrorCode::kUnsupported, "argparse");
+}
+
+TEST_CASE("a checkpoint can be looked at without converting it") {
+  const auto content = read_checkpoint(fixture("views"));
+  REQUIRE(content);
+  const TempDir dir;
+  const WeightFile file = converted(fixture("views"), dir / "x.wmap");
+  REQUIRE(content->tensors.size() == file.tensor_count());
+  const std::string source = read_file(fixture("views"));
+  for (std::uint32_t i = 0; i < file.tensor_count(); ++i) {
+    const CheckpointTensor& tensor = content->tensors[i];
+    CAPTURE(tensor.name);
+    CHECK(tensor.name == file.name(i));
+    CHECK(tensor.dtype == file.tensor(i).dtype());
+    CHECK(std::ranges::equal(tensor.shape, file.tensor(i).shape()));
+    CHECK(std::ranges::equal(tensor.strides, file.tensor(i).strides()));
+    const auto extent = file.tensor(i).extent();
+    CHECK(source.substr(tensor.offset_bytes, extent.size()) == tests::text_of(extent));
+  }
+}
+
+TEST_SUITE_END();
+
+}  // namespace
+}  // namespace weightmap
