@@ -162,7 +162,10 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   const Result<Plan> plan = convert::make_plan(*source, options);
   if (!plan) return plan.error().with_context(source_path);
   const Result<format::Layout> layout = format::lay_out(plan->content);
-  if (!layout) return layout.error().with_context(source_path);
+  if (!layout) {
+    // Two names alike, a name that is none: valid in a checkpoint, not to be kept in a weight file.
+    return Error(ErrorCode::kUnsupported, concat(source_path, ": ", layout.error().message()));
+  }
 
   const Result<Digest> digest = write_file(*source, *plan, *layout, target, options);
   if (!digest) return digest.error();

@@ -7,8 +7,8 @@
 #include <array>
 
 #include "base/file_kind.h"
-#include "base/strided.h"
 #include "base/text.h"
+#include "format/flatbuffer.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap {
@@ -50,13 +50,6 @@ std::string_view data_file_kind_name(fb::DataFileKind kind) {
     case fb::DataFileKind::safetensors: return "safetensors";
   }
   return "unknown";
-}
-
-Digest digest_from(const fb::Digest& stored) {
-  Digest digest;
-  std::ranges::transform(*stored.bytes(), digest.bytes.begin(),
-                         [](std::uint8_t byte) { return static_cast<std::byte>(byte); });
-  return digest;
 }
 
 }  // namespace
@@ -146,17 +139,14 @@ std::string_view WeightFile::name(std::uint32_t number) const {
 TensorView WeightFile::tensor(std::uint32_t number) const {
   const format::IndexView& index = state_->index;
   const fb::Entry& entry = index.entries[number];
-  const auto dtype = static_cast<Dtype>(entry.dtype());
-  const auto shape = index.shape(entry);
-  const auto strides = index.strides(entry);
-  const bool has_bytes = entry.segment() != format::kNoSegment;
+  const std::optional<format::Range> place = index.place(entry);
   return TensorView({.name = index.name(entry),
-                     .dtype = dtype,
+                     .dtype = static_cast<Dtype>(entry.dtype()),
                      .flags = entry.flags(),
-                     .shape = shape,
-                     .strides = strides,
-                     .data = has_bytes ? mapping().data() + place(number).offset_bytes : nullptr,
-                     .extent_bytes = has_bytes ? *checked_extent_bytes(dtype, shape, strides) : 0});
+                     .shape = index.shape(entry),
+                     .strides = index.strides(entry),
+                     .data = place ? mapping().data() + place->offset_bytes : nullptr,
+                     .extent_bytes = place ? place->size_bytes : 0});
 }
 
 TensorPlace WeightFile::place(std::uint32_t number) const {
@@ -180,12 +170,12 @@ std::optional<TensorView> WeightFile::find(std::string_view name) const {
 std::vector<DataFileInfo> WeightFile::data_files() const {
   std::vector<DataFileInfo> files;
   for (const fb::DataFile* file : *state_->index.root->data_files()) {
-    files.push_back(
-        {.name = file->name() != nullptr ? file->name()->string_view() : "",
-         .kind = data_file_kind_name(file->kind()),
-         .size_bytes = file->size_bytes(),
-         .alignment_bytes = file->alignment_bytes(),
-         .identity = file->identity() != nullptr ? digest_from(*file->identity()) : Digest{}});
+    const fb::Digest* const identity = file->identity();
+    files.push_back({.name = format::text_of(file->name()),
+                     .kind = data_file_kind_name(file->kind()),
+                     .size_bytes = file->size_bytes(),
+                     .alignment_bytes = file->alignment_bytes(),
+                     .identity = identity ? format::digest_from(*identity) : Digest{}});
   }
   return files;
 }
