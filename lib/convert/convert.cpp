@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/file_kind.h"
+#include "base/strided.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
 #include "convert/plan.h"
@@ -145,6 +146,7 @@ CheckpointTensor described(const Checkpoint& source,
   const checkpoint::Storage& storage = source.storages[plan.segment_storages[tensor.segment]];
   description.segment = tensor.segment;
   description.offset_bytes = storage.offset_bytes + tensor.offset_bytes;
+  description.extent_bytes = *checked_extent_bytes(tensor.dtype, tensor.shape, tensor.strides);
   description.segment_offset_bytes = storage.offset_bytes;
   description.segment_size_bytes = storage.size_bytes;
   return description;

@@ -38,11 +38,8 @@ class Namer {
   explicit Namer(const ValueGraph& graph) : graph_(graph) {}
 
   Result<Names> run(std::uint32_t root) {
-    if (graph_.node(root).kind == ValueKind::kTensor) {
-      names_.tensors.push_back({.name = "tensor", .node = root});
-      return std::move(names_);
-    }
-    stack_.push_back({.node = root, .path = ""});
+    const bool is_tensor = graph_.node(root).kind == ValueKind::kTensor;
+    stack_.push_back({.node = root, .path = is_tensor ? "tensor" : ""});
     while (!stack_.empty()) {
       const Place place = std::move(stack_.back());
       stack_.pop_back();
@@ -67,12 +64,11 @@ class Namer {
                    "values that are shared many times over would expand to too many names");
     }
     const ValueKind kind = graph_.node(place.node).kind;
-    if (kind == ValueKind::kTensor) return name(place);
     if (kind == ValueKind::kOrderedDict) collect_modules(place);
     const std::size_t first = stack_.size();
     push_children(place, kind);
     std::reverse(stack_.begin() + static_cast<std::ptrdiff_t>(first), stack_.end());
-    return {};
+    return kind == ValueKind::kTensor ? name(place) : Result<void>();
   }
 
   Result<void> name(const Place& place) {

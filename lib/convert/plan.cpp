@@ -91,7 +91,10 @@ std::unordered_map<std::uint32_t, std::uint32_t> entries_by_node(const Names& na
   return entries;
 }
 
-void copy_values(const ValueGraph& graph, std::uint32_t root, const Names& names, Plan& plan) {
+Result<void> copy_values(const ValueGraph& graph,
+                         std::uint32_t root,
+                         const Names& names,
+                         Plan& plan) {
   const std::vector<bool> reached = reachable_from(graph, root);
   const auto entries = entries_by_node(names);
   std::vector<std::uint32_t> copies(graph.size(), kAbsent);
@@ -100,16 +103,22 @@ void copy_values(const ValueGraph& graph, std::uint32_t root, const Names& names
   for (std::uint32_t node = 0; node <= root; ++node) {
     if (!reached[node]) continue;
     const ValueNode& from = graph.node(node);
-    if (from.kind == ValueKind::kTensor) {
-      copies[node] = copy.add_number(from.kind, entries.at(node));
-      continue;
-    }
     children.clear();
     for (const std::uint32_t child : graph.children(node))
       children.push_back(copies[child]);
+    std::uint64_t number = from.number;
+    if (from.kind == ValueKind::kTensor) {
+      const auto entry = entries.find(node);
+      // Names come from values; what only a dictionary's key holds has none.
+      if (entry == entries.end()) {
+        return Error(ErrorCode::kUnsupported, "a tensor inside a dictionary's key has no name");
+      }
+      number = entry->second;
+    }
     copies[node] =
-        copy.add_node(from.kind, from.number, children, graph.text(node), from.has_attributes);
+        copy.add_node(from.kind, number, children, graph.text(node), from.has_attributes);
   }
+  return {};
 }
 
 // "module\nname" as people write it.
@@ -153,7 +162,8 @@ Result<Plan> make_plan(const checkpoint::Checkpoint& source, const ConvertOption
   plan.content.producer = kProducer;
   add_tensors(source, *names, plan);
   add_modules(*names, plan);
-  copy_values(source.values, *root, *names, plan);
+  const Result<void> copied = copy_values(source.values, *root, *names, plan);
+  if (!copied) return copied.error();
   collect_opaque_classes(plan);
   return plan;
 }

@@ -33,8 +33,11 @@ bool TensorView::is_conj() const {
 bool TensorView::is_neg() const {
   return (parts_.flags & format::kNeg) != 0;
 }
-bool TensorView::has_no_values() const {
-  return (parts_.flags & (format::kMeta | format::kUninitialized)) != 0;
+bool TensorView::is_meta() const {
+  return (parts_.flags & format::kMeta) != 0;
+}
+bool TensorView::is_uninitialized() const {
+  return (parts_.flags & format::kUninitialized) != 0;
 }
 
 Result<void> TensorView::check_values(Dtype wanted, std::size_t alignment_bytes) const {

@@ -34,11 +34,19 @@ def compare_readers(second, tool):
     for key in SHARED_KEYS:
         expect_equal(key, tool[key], second[key])
     expect_equal("tensors", len(tool["tensors"]), len(second["tensors"]))
+    expect_equal("root", tool["extras"]["root"], second["extras"]["root"])
+    for ours, theirs in zip(tool["extras"]["nodes"], second["extras"]["nodes"], strict=True):
+        expect_equal("node", told(ours), told(theirs))
     for ours, theirs in zip(tool["tensors"], second["tensors"]):
         for key in TENSOR_KEYS:
             expect_equal(f"{ours['name']}: {key}", ours[key], theirs[key])
         if theirs["segment"] is not None:
             expect_equal(f"{ours['name']}: offset", ours["offset_bytes"], theirs["offset_bytes"])
+
+
+def told(node):
+    """A node without the fields that say nothing."""
+    return {key: value for key, value in node.items() if value not in ([], None)}
 
 
 def elements(tensor, extent):
@@ -76,6 +84,7 @@ def compare_with_torch(second, expected):
         compare_sharing(ours, theirs, groups)
     modules = sorted(expected["modules"], key=lambda module: module["path"].encode())
     expect_equal("modules", second["modules"], modules)
+    Walk(second["extras"], expected["values"])
 
 
 def compare_tensor(ours, theirs, extent):
@@ -97,6 +106,43 @@ def compare_sharing(ours, theirs, groups):
     others = [value for key, value in groups.items() if key != theirs["storage"]]
     if base in others:
         raise AssertionError(f"{ours['name']}: shares bytes that PyTorch does not share")
+
+
+class Walk:
+    """Two object graphs side by side, from their roots: kinds, values, and what is one object."""
+
+    CONTAINERS = {"list", "dict", "ordered_dict", "set", "counter", "default_dict", "opaque"}
+
+    def __init__(self, ours, theirs):
+        self.ours, self.theirs = ours["nodes"], theirs["nodes"]
+        self.twins = {}
+        self.pending = [(ours["root"], theirs["root"])]
+        while self.pending:
+            self.compare(*self.pending.pop())
+
+    def compare(self, a, b):
+        ours, theirs = self.ours[a], self.theirs[b]
+        expect_equal(f"node {a}: kind", ours["kind"], theirs["kind"])
+        if ours["kind"] in self.CONTAINERS:
+            expect_equal(f"node {a}: one object", self.twins.setdefault(b, a), a)
+        if ours["kind"] == "opaque":
+            return self.compare_opaque(ours, theirs)
+        for key in ["value", "factory"]:
+            expect_equal(f"node {a}: {key}", ours.get(key), theirs.get(key))
+        self.pair(ours.get("children", []), theirs.get("children", []))
+        self.pair([ours.get("attributes")], [theirs.get("attributes")])
+
+    def compare_opaque(self, ours, theirs):
+        expect_equal("class", ours["value"], theirs["value"])
+        arguments, _, state, _, _ = ours["children"]
+        if "children" in theirs:
+            self.pair(self.ours[arguments].get("children", []), theirs["children"])
+        if "state" in theirs:
+            self.pair([state], [theirs["state"]])
+
+    def pair(self, ours, theirs):
+        expect_equal("number of children", len(ours), len(theirs))
+        self.pending += [pair for pair in zip(ours, theirs) if pair != (None, None)]
 
 
 def check_fixture(tool, checkpoint, folder):

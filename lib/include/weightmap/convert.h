@@ -62,6 +62,7 @@ struct CheckpointTensor {
   std::vector<std::int64_t> strides;       // in elements
   std::optional<std::uint32_t> segment;    // tensors of one segment share its bytes
   std::uint64_t offset_bytes = 0;          // of the first element, in the source file
+  std::uint64_t extent_bytes = 0;          // from its first byte to its last
   std::uint64_t segment_offset_bytes = 0;  // in the source file
   std::uint64_t segment_size_bytes = 0;
   std::uint16_t flags = 0;  // FORMAT.md 3

@@ -42,9 +42,11 @@ class TensorView {
   bool is_parameter() const;
   bool is_buffer() const;
   bool requires_grad() const;
-  bool is_conj() const;        // values are the conjugates of what is stored
-  bool is_neg() const;         // values are the negatives of what is stored
-  bool has_no_values() const;  // a meta tensor or a lazy parameter
+  bool is_conj() const;           // values are the conjugates of what is stored
+  bool is_neg() const;            // values are the negatives of what is stored
+  bool is_meta() const;           // has shape and dtype, no values
+  bool is_uninitialized() const;  // a lazy parameter: not even a shape
+  bool has_no_values() const { return is_meta() || is_uninitialized(); }
 
   // The elements in place. Errors, kMismatch: T is not the dtype, the elements are not contiguous,
   // are stored conjugated or negated, have no values, or lie at an address T cannot have.

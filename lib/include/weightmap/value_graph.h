@@ -33,10 +33,9 @@ enum class ValueKind : std::uint8_t {
   kDtype = 18,        // number: the Dtype
   kDevice = 19,       // text: "cpu", "cuda:0"
   kGlobal = 20,       // a class or function that is only named; text: "module\nname"
-  kTensor =
-      21,  // number: which tensor; a child, if there is one: the node of the same tensor object
-  kComposite = 22,  // number: which composite
-  kOpaque = 23,     // an object of a class that is not known: see below
+  kTensor = 21,       // number: which tensor
+  kComposite = 22,    // number: which composite
+  kOpaque = 23,       // an object of a class that is not known: see below
 };
 inline constexpr int kValueKindCount = 24;
 
