@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "weightmap/digest.h"
 
+#include <string_view>
+
 namespace weightmap {
+namespace {
+
+constexpr std::string_view kDigits = "0123456789abcdef";
+
+}  // namespace
 
 std::string Digest::hex() const {
-  constexpr char kDigits[] = "0123456789abcdef";
   std::string text;
   text.reserve(bytes.size() * 2);
   for (const std::byte byte : bytes) {

@@ -28,7 +28,7 @@ constexpr std::array kMagics{
     Magic{"ustar"sv, 257, FileKind::kTar},
     Magic{"GGUF"sv, 0, FileKind::kGguf},
     Magic{"\x89HDF\r\n\x1a\n"sv, 0, FileKind::kHdf5},
-    Magic{"\x1f\x8b"sv, 0, FileKind::kGzip},
+    Magic{"\x1f\x8b\x08"sv, 0, FileKind::kGzip},
     Magic{"version https://git-lfs"sv, 0, FileKind::kGitLfsPointer},
 };
 

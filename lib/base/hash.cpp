@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// libxxhash chooses AVX2 or AVX-512 at run time only through its x86 dispatch header (85 against
-// 19 GB/s from cache); elsewhere the plain functions are the fast ones.
+// libxxhash chooses AVX2 or AVX-512 at run time only through its x86 dispatch functions (85 against
+// 19 GB/s from cache). The first of them to run asks the processor, which takes some 30 us in a
+// virtual machine: more than all else that opening a small file does. So short inputs never ask.
 #include "base/hash.h"
 
 #include <cstring>
 
 #include <xxhash.h>
 #if defined(__x86_64__)
+#define XXH_DISPATCH_DISABLE_REPLACE
 #include <xxh_x86dispatch.h>
 #endif
 
 namespace weightmap {
 namespace {
+
+#if defined(__x86_64__)
+constexpr std::size_t kDispatchBytes = 512U << 10U;  // from here on, asking pays at once
+constexpr auto kLongDigest = XXH3_128bits_dispatch;
+constexpr auto kUpdate = XXH3_128bits_update_dispatch;
+#else
+constexpr std::size_t kDispatchBytes = 0;
+constexpr auto kLongDigest = XXH3_128bits;
+constexpr auto kUpdate = XXH3_128bits_update;
+#endif
 
 Digest canonical(XXH128_hash_t hash) {
   XXH128_canonical_t bytes;
@@ -36,7 +48,8 @@ std::uint64_t name_hash(std::string_view name) {
 }
 
 Digest digest_of(std::span<const std::byte> bytes) {
-  return canonical(XXH3_128bits(bytes.data(), bytes.size()));
+  const auto digest = bytes.size() < kDispatchBytes ? XXH3_128bits : kLongDigest;
+  return canonical(digest(bytes.data(), bytes.size()));
 }
 
 DigestStream::DigestStream() : state_(std::make_unique<State>()) {
@@ -47,7 +60,7 @@ DigestStream::DigestStream(DigestStream&&) noexcept = default;
 DigestStream& DigestStream::operator=(DigestStream&&) noexcept = default;
 
 void DigestStream::update(std::span<const std::byte> bytes) {
-  XXH3_128bits_update(state_->xxh.get(), bytes.data(), bytes.size());
+  kUpdate(state_->xxh.get(), bytes.data(), bytes.size());
 }
 
 Digest DigestStream::finish() {

@@ -54,11 +54,11 @@ std::optional<std::uint64_t> checked_extent_bytes(Dtype dtype,
 
 bool is_contiguous(std::span<const std::int64_t> shape, std::span<const std::int64_t> strides) {
   if (has_no_elements(shape)) return true;
-  std::int64_t expected = 1;
+  std::optional<std::int64_t> expected = 1;  // nothing: more than a stride can be
   for (std::size_t i = shape.size(); i-- > 0;) {
     if (shape[i] == 1) continue;
-    if (strides[i] != expected) return false;
-    expected *= shape[i];
+    if (expected != strides[i]) return false;
+    expected = checked_mul(*expected, shape[i]);
   }
   return true;
 }

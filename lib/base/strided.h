@@ -13,7 +13,7 @@ namespace weightmap {
 std::optional<std::int64_t> checked_element_count(std::span<const std::int64_t> shape);
 
 // Bytes from the first to the last that an element touches, 0 when there are no elements; nothing
-// when they are 2^64 or more. REQUIRES: shape and strides of one length, nothing negative.
+// when their bits are 2^64 or more. REQUIRES: shape and strides of one length, nothing negative.
 std::optional<std::uint64_t> checked_extent_bytes(Dtype dtype,
                                                   std::span<const std::int64_t> shape,
                                                   std::span<const std::int64_t> strides);

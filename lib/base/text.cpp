@@ -2,6 +2,7 @@
 #include "base/text.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -10,6 +11,7 @@ namespace weightmap {
 namespace {
 
 constexpr std::size_t kQuotedLimit = 200;
+constexpr std::string_view kDigits = "0123456789abcdef";
 
 unsigned char byte_at(std::string_view text, std::size_t at) {
   return static_cast<unsigned char>(text[at]);
@@ -20,7 +22,7 @@ bool is_continuation(unsigned char byte) {
 }
 
 // The first value that a sequence of this length may encode: shorter forms are not UTF-8.
-constexpr std::uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
+constexpr std::array<std::uint32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
 
 bool is_scalar_value(std::uint32_t value, std::size_t length) {
   const bool surrogate = value >= 0xD800 && value <= 0xDFFF;
@@ -60,7 +62,6 @@ bool is_printable(std::string_view sequence) {
 }
 
 void append_escaped(std::string& out, unsigned char byte) {
-  constexpr char kDigits[] = "0123456789abcdef";
   out += "\\x";
   out += kDigits[byte >> 4U];
   out += kDigits[byte & 15U];

@@ -30,7 +30,7 @@ std::span<const std::uint32_t> ValueGraph::items(std::uint32_t node) const {
 
 std::string_view ValueGraph::text(std::uint32_t node) const {
   const ValueNode& of = nodes_[node];
-  return std::string_view(text_).substr(of.text_begin, of.text_size);
+  return std::string_view{text_}.substr(of.text_begin, of.text_size);
 }
 
 std::int64_t ValueGraph::integer(std::uint32_t node) const {
