@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/file.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <limits>
+#include <sys/stat.h>
+#include <utility>
+
+#include "base/checked.h"
+#include "base/text.h"
+#include "io/system.h"
+
+namespace weightmap::io {
+namespace {
+
+constexpr std::uint64_t kLargestOffset = std::numeric_limits<off_t>::max();
+
+Error not_a_regular_file(const std::string& path, mode_t mode) {
+  return {ErrorCode::kInvalidArgument,
+          concat(path, ": is ", file_type_text(mode), ", not a regular file")};
+}
+
+// The kernel opens no socket and no device without a driver: ENXIO, "no such device or address".
+Error open_error(const std::string& path, int error_number) {
+  struct stat status {};
+  if (error_number == ENXIO && ::stat(path.c_str(), &status) == 0) {
+    return not_a_regular_file(path, status.st_mode);
+  }
+  return system_error(path, "cannot open", error_number);
+}
+
+Error cut_short(const std::string& path, std::uint64_t size, std::uint64_t wanted_end) {
+  return {ErrorCode::kCorrupt,
+          concat(path, ": ends at byte ", size, ", expected at least ", wanted_end, " bytes")};
+}
+
+}  // namespace
+
+File::File(Descriptor descriptor, std::string path)
+    : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
+
+Result<File> File::open(const std::string& path) {
+  if (path.find('\0') != std::string::npos) {
+    return Error(ErrorCode::kInvalidArgument, concat(quoted(path), ": a path holds no NUL byte"));
+  }
+  Descriptor opened(uninterrupted([&] {
+    return system_calls().open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+  }));
+  if (!opened) return open_error(path, errno);
+  return checked(std::move(opened), path);
+}
+
+Result<File> File::from_descriptor(int descriptor, std::string name) {
+  Descriptor duplicate(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+  if (!duplicate) return system_error(name, "cannot duplicate the descriptor", errno);
+  return checked(std::move(duplicate), std::move(name));
+}
+
+Result<File> File::checked(Descriptor descriptor, std::string path) {
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0) return system_error(path, "cannot stat", errno);
+  if (!S_ISREG(status.st_mode)) return not_a_regular_file(path, status.st_mode);
+  File file(std::move(descriptor), std::move(path));
+  file.size_bytes_ = static_cast<std::uint64_t>(status.st_size);
+  file.identity_ = {.device = status.st_dev, .inode = status.st_ino};
+  return file;
+}
+
+Result<void> File::read_at(std::uint64_t offset, std::span<std::byte> into) const {
+  if (!range_fits(offset, into.size(), kLargestOffset)) {
+    return Error(ErrorCode::kCorrupt,
+                 concat(path_, ": ends at byte ", size_bytes_, ", asked for byte ", offset));
+  }
+  const std::uint64_t end = offset + into.size();
+  while (!into.empty()) {
+    const ssize_t got = uninterrupted([&] {
+      return system_calls().pread(descriptor(), into.data(), into.size(),
+                                  static_cast<off_t>(offset));
+    });
+    if (got < 0) return system_error(path_, "cannot read", errno);
+    if (got == 0) return cut_short(path_, offset, end);
+    offset += static_cast<std::uint64_t>(got);
+    into = into.subspan(static_cast<std::size_t>(got));
+  }
+  return {};
+}
+
+}  // namespace weightmap::io

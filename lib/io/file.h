@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "weightmap/result.h"
+
+#include "io/descriptor.h"
+
+namespace weightmap::io {
+
+// Which file a path leads to, whatever its name.
+struct FileIdentity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+
+// A regular file, open for reading. Owns its descriptor, which no child process inherits.
+// Movable; reading from several threads is safe.
+class File {
+ public:
+  // Opens without blocking; a directory, FIFO, socket or device is refused in words.
+  // Errors: kNotFound, kIo, kInvalidArgument (not a regular file). Messages begin with the path.
+  static Result<File> open(const std::string& path);
+
+  // A duplicate of a descriptor that the caller keeps; `name` stands for the path in messages.
+  static Result<File> from_descriptor(int descriptor, std::string name);
+
+  const std::string& path() const { return path_; }
+  int descriptor() const { return descriptor_.get(); }
+  std::uint64_t size_bytes() const { return size_bytes_; }  // as it was when opened
+  FileIdentity identity() const { return identity_; }
+
+  // Fills `into` from `offset` on. Errors: kIo; kCorrupt when the file ends before (it was cut
+  // short after it was opened). Messages begin with the path.
+  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const;
+
+ private:
+  File(Descriptor descriptor, std::string path);
+  static Result<File> checked(Descriptor descriptor, std::string path);
+
+  Descriptor descriptor_;
+  std::string path_;
+  std::uint64_t size_bytes_ = 0;
+  FileIdentity identity_;
+};
+
+}  // namespace weightmap::io
