@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "weightmap/digest.h"
+#include "weightmap/dtype.h"
+#include "weightmap/result.h"
+#include "weightmap/value_graph.h"
+
+#include "format/extras_view.h"
+#include "format/header.h"
+#include "format/index_view.h"
+
+// What a weight file says, before it is bytes: what a converter fills in.
+namespace weightmap::format {
+
+struct TensorContent {
+  std::string name;
+  Dtype dtype = Dtype::kFloat32;
+  std::uint16_t flags = 0;
+  std::uint32_t segment = kNoSegment;
+  std::uint64_t offset_bytes = 0;  // in the segment
+  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> strides;
+};
+
+struct ModuleContent {
+  std::string path;
+  std::int64_t version = 0;
+};
+
+struct Content {
+  std::vector<TensorContent> tensors;              // in definition order
+  std::vector<std::uint64_t> segment_sizes_bytes;  // in the order in which they stand in the blob
+  std::vector<ModuleContent> modules;              // in any order, paths unique
+  ValueGraph values;
+  std::string producer;
+  std::uint32_t alignment_bytes = kMinAlignmentBytes;
+};
+
+// Where everything goes: decided before a byte of data is read.
+struct Layout {
+  Header header;                // all but its index_digest
+  std::vector<Range> segments;  // places in the file
+  std::uint64_t file_size_bytes = 0;
+};
+
+// Errors: kInvalidArgument, naming the rule and the tensor, module or node, for content that could
+// be no valid file (every rule is tried, so nothing of it is left for encode_front to refuse);
+// kUnsupported for what exceeds the format's limits (FORMAT.md 6).
+Result<Layout> lay_out(const Content& content);
+
+// What the data pass found out: the digests of all segments and of all chunks of longer ones, each
+// in the order of the segments, as SegmentDigester gives them.
+struct ContentDigests {
+  std::vector<Digest> segments;
+  std::vector<Digest> chunks;
+};
+
+// Header, index and extras as they stand at the start of the file, padding included, up to
+// layout.header.blob.offset_bytes. Deterministic. Before it returns, the result is read back
+// with every rule of the format (R1 to R26); a broken one is a bug and comes back as kCorrupt.
+// REQUIRES: layout is that of the content. Errors: kInvalidArgument for digests that are not as
+// many as the content has segments and chunks.
+Result<std::vector<std::byte>> encode_front(const Content& content,
+                                            const Layout& layout,
+                                            const ContentDigests& digests);
+
+}  // namespace weightmap::format

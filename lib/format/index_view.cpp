@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "format/index_view.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "base/hash.h"
+#include "base/strided.h"
+#include "format/flatbuffer.h"
+#include "format/rules.h"
+
+namespace weightmap::format {
+namespace {
+
+// The part of an entry that belongs to its structure: shape_begin to reserved.
+constexpr std::size_t kStructureBegin = 24;
+constexpr std::size_t kStructureBytes = sizeof(fb::Entry) - kStructureBegin;
+
+void digest_structure(DigestStream& digest, std::span<const fb::Entry> entries) {
+  std::array<std::byte, 256 * kStructureBytes> batch{};
+  std::size_t filled = 0;
+  for (const fb::Entry& entry : entries) {
+    const auto bytes = std::as_bytes(std::span(&entry, 1)).subspan(kStructureBegin);
+    std::memcpy(batch.data() + filled, bytes.data(), kStructureBytes);
+    filled += kStructureBytes;
+    if (filled < batch.size()) continue;
+    digest.update(batch);
+    filled = 0;
+  }
+  digest.update(std::span(batch).first(filled));
+}
+
+bool is_packed(std::uint8_t dtype) {
+  const DtypeInfo& info = dtype_info(static_cast<Dtype>(dtype));
+  return info.packed_values > 1 || info.element_bits < 8;
+}
+
+std::uint64_t features_of(std::uint8_t dtype, std::uint16_t flags) {
+  return ((flags & (kConj | kNeg)) != 0 ? kFeatureConjNeg : 0) |
+         (is_packed(dtype) ? kFeaturePackedDtypes : 0);
+}
+
+}  // namespace
+
+std::optional<std::uint32_t> IndexView::find(std::string_view name) const {
+  if (entries.empty()) return std::nullopt;
+  const std::uint64_t hash = name_hash(name);
+  const unsigned bits = bucket_bits(entries.size());
+  const std::uint64_t bucket = bits == 0 ? 0 : hash >> (64U - bits);
+  const auto places = order.subspan(buckets[bucket], buckets[bucket + 1] - buckets[bucket]);
+  // A bucket holds one or two, unless someone chose the names for their hashes: hence no scan.
+  const auto is_before = [&](const fb::Order& step, std::uint64_t wanted) {
+    const auto wanted_top = static_cast<std::uint32_t>(wanted >> 32U);
+    if (step.hash_top() != wanted_top) return step.hash_top() < wanted_top;
+    return entries[step.entry()].name_hash() < wanted;
+  };
+  const auto found = std::lower_bound(places.begin(), places.end(), hash, is_before);
+  if (found == places.end()) return std::nullopt;
+  const fb::Entry& entry = entries[found->entry()];
+  if (entry.name_hash() != hash || this->name(entry) != name) return std::nullopt;
+  return found->entry();
+}
+
+std::uint32_t IndexView::own_segment_count() const {
+  return root->data_files()->Get(0)->segment_count();
+}
+
+std::optional<Range> IndexView::place(const fb::Entry& entry) const {
+  if (entry.segment() == kNoSegment) return std::nullopt;
+  const auto dtype = static_cast<Dtype>(entry.dtype());
+  const auto bytes = checked_extent_bytes(dtype, shape(entry), strides(entry));
+  return Range{segments[entry.segment()].offset_bytes() + entry.offset_bytes(), *bytes};
+}
+
+Result<IndexView> read_index(std::span<const std::byte> bytes, const Header& header) {
+  IndexInput input{header, bytes, {}};
+  const auto sound = check_rules(index_bytes_rules(), input);
+  if (!sound) return sound.error().with_context("index");
+  input.view = view_index(*fb::GetIndex(bytes.data()));
+  const auto valid = check_rules(index_rules(), input);
+  if (!valid) return valid.error().with_context("index");
+  return input.view;
+}
+
+IndexView view_index(const fb::Index& root) {
+  return {.root = &root,
+          .entries = elements(root.entries()),
+          .names = text_of(root.names()),
+          .dims = elements(root.dims()),
+          .order = elements(root.order()),
+          .buckets = elements(root.buckets()),
+          .segments = elements(root.segments()),
+          .modules = elements(root.modules()),
+          .module_paths = text_of(root.module_paths())};
+}
+
+std::uint64_t used_features(const IndexView& index) {
+  std::uint64_t features = 0;
+  for (const fb::Entry& entry : index.entries)
+    features |= features_of(entry.dtype(), entry.flags());
+  if (size_of(index.root->data_files()) > 1) features |= kFeatureDataFiles;
+  if (size_of(index.root->composites()) == 0) return features;
+  for (const fb::Composite* composite : *index.root->composites()) {
+    features |= kFeatureComposites | features_of(composite->dtype(), composite->flags());
+  }
+  return features;
+}
+
+Digest structure_digest_of(const IndexView& index) {
+  DigestStream digest;
+  const std::uint64_t count = index.entries.size();
+  digest.update(std::as_bytes(std::span(&count, 1)));
+  digest_structure(digest, index.entries);
+  digest.update(std::as_bytes(std::span(index.names)));
+  digest.update(std::as_bytes(index.dims));
+  return digest.finish();
+}
+
+Result<void> check_structure_digest(const IndexView& index) {
+  const Digest found = structure_digest_of(index);
+  const Digest recorded = digest_from(*index.root->structure_digest());
+  if (found == recorded) return {};
+  const Error error =
+      corrupt("the structure digest is wrong, ", found.hex(), " vs ", recorded.hex());
+  return with_rule(22, error).with_context("index");
+}
+
+unsigned bucket_bits(std::uint64_t entries) {
+  return entries == 0 ? 0 : static_cast<unsigned>(std::bit_width(entries)) - 1;
+}
+
+}  // namespace weightmap::format

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/strided.h"
+#include "format/faults.h"
+#include "format/index_rules.h"
+
+namespace weightmap::format {
+namespace {
+
+constexpr std::uint16_t kNoValues = kMeta | kUninitialized;
+
+// The rest of a rule: the first entry with a fault, and how the entry looks, as an error.
+template <typename Question, typename Description>
+Result<void> check_each(const IndexView& view, Question fault_of, Description description_of) {
+  for (const fb::Entry& entry : view.entries) {
+    const std::string_view fault = fault_of(entry);
+    if (fault.empty()) continue;
+    return corrupt(tensor_text(view, entry), " ", fault, ": ", description_of(entry));
+  }
+  return {};
+}
+
+std::string_view entry_fault(const fb::Entry& entry) {
+  const std::string_view fault = dtype_fault(entry.dtype(), entry.flags());
+  if (!fault.empty()) return fault;
+  if (entry.rank() > kMaxRank) return "has more than 64 dimensions";
+  if (entry.reserved() != 0) return "has reserved bytes that are not 0";
+  if ((entry.flags() & kNoValues) == kNoValues) return "is both meta and uninitialized";
+  if ((entry.flags() & kUninitialized) != 0 && entry.rank() > 0) {
+    return "is uninitialized but has dimensions";
+  }
+  return "";
+}
+
+bool is_negative(std::int64_t number) {
+  return number < 0;
+}
+
+// `is_clean`: no number of the whole pool is negative, as in every file but a damaged one.
+std::string_view dims_fault(const IndexView& view, const fb::Entry& entry, bool is_clean) {
+  const bool inside = range_fits(entry.shape_begin(), entry.rank(), view.dims.size()) &&
+                      range_fits(entry.strides_begin(), entry.rank(), view.dims.size());
+  if (!inside) return "has a shape or strides outside of `dims`";
+  if (is_clean && checked_element_count(view.shape(entry))) return "";
+  if (std::ranges::any_of(view.strides(entry), is_negative)) return "has a negative stride";
+  return shape_fault(view.shape(entry));
+}
+
+std::string_view absence_fault(const IndexView& view, const fb::Entry& entry) {
+  if (entry.offset_bytes() != 0) return "has no segment but an offset";
+  if ((entry.flags() & kNoValues) != 0) return "";
+  return checked_element_count(view.shape(entry)) == 0 ? "" : "has elements but no segment";
+}
+
+// Elements take 2, 4, 8 ... bits: a division would cost more than all else here.
+bool is_aligned_in_segment(const fb::Entry& entry) {
+  const unsigned bits = dtype_info(static_cast<Dtype>(entry.dtype())).element_bits;
+  return bits <= 8 || (entry.offset_bytes() & (bits / 8 - 1)) == 0;
+}
+
+bool is_in_segment(const IndexView& view, const fb::Entry& entry) {
+  const auto dtype = static_cast<Dtype>(entry.dtype());
+  const auto bytes = checked_extent_bytes(dtype, view.shape(entry), view.strides(entry));
+  const std::uint64_t segment_bytes = view.segments[entry.segment()].size_bytes();
+  return bytes && range_fits(entry.offset_bytes(), *bytes, segment_bytes);
+}
+
+std::string_view extent_fault(const IndexView& view, const fb::Entry& entry) {
+  if (entry.segment() == kNoSegment) return absence_fault(view, entry);
+  if ((entry.flags() & kNoValues) != 0) return "has a segment, though its flags say no values";
+  if (entry.segment() >= view.segments.size()) return "lies in a segment that does not exist";
+  if (!is_aligned_in_segment(entry)) {
+    return "does not begin at a multiple of its element's size";
+  }
+  return is_in_segment(view, entry) ? "" : "reaches out of its segment";
+}
+
+std::string numbers_text(const fb::Entry& entry) {
+  return concat("dtype ", entry.dtype(), ", flags ", entry.flags(), ", rank ", entry.rank(),
+                ", reserved ", entry.reserved());
+}
+
+std::string dims_text(const IndexView& view, const fb::Entry& entry) {
+  const std::size_t count = view.dims.size();
+  const auto text_at = [&](std::uint32_t begin) {
+    if (range_fits(begin, entry.rank(), count)) {
+      return list_text(view.dims.subspan(begin, entry.rank()));
+    }
+    return concat(entry.rank(), " from ", begin, " vs ", count);
+  };
+  const std::string shape = text_at(entry.shape_begin());
+  return concat("shape ", shape, ", strides ", text_at(entry.strides_begin()));
+}
+
+std::string extent_text(const IndexView& view, const fb::Entry& entry) {
+  const std::string_view dtype = dtype_name(static_cast<Dtype>(entry.dtype()));
+  const std::string form =
+      concat(dtype, ", ", dims_text(view, entry), ", offset ", entry.offset_bytes());
+  if (entry.segment() == kNoSegment) return form;
+  const std::size_t count = view.segments.size();
+  if (entry.segment() >= count) {
+    return concat(form, ", segment ", entry.segment(), " vs ", count, " segments");
+  }
+  const std::uint64_t size = view.segments[entry.segment()].size_bytes();
+  return concat(form, ", segment ", entry.segment(), " with ", size, " bytes");
+}
+
+}  // namespace
+
+// R16
+Result<void> check_entries(const IndexInput& input) {
+  return check_each(input.view, entry_fault, numbers_text);
+}
+
+// R17
+Result<void> check_dims(const IndexInput& input) {
+  const IndexView& view = input.view;
+  const bool is_clean = std::ranges::none_of(view.dims, is_negative);
+  return check_each(
+      view, [&](const fb::Entry& entry) { return dims_fault(view, entry, is_clean); },
+      [&](const fb::Entry& entry) { return dims_text(view, entry); });
+}
+
+// R18
+Result<void> check_extents(const IndexInput& input) {
+  const IndexView& view = input.view;
+  return check_each(
+      view, [&](const fb::Entry& entry) { return extent_fault(view, entry); },
+      [&](const fb::Entry& entry) { return extent_text(view, entry); });
+}
+
+}  // namespace weightmap::format

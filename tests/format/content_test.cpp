@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is written is what is read; the same content gives the same bytes.
+#include "format/content.h"
+
+#include <algorithm>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "support/check_file.h"
+#include "support/golden_files.h"
+#include "support/resign.h"
+
+namespace weightmap::format {
+namespace {
+
+using tests::Bytes;
+using tests::OpenIndex;
+using tests::WholeContent;
+
+OpenIndex open(const Bytes& file) {
+  auto index = tests::open_index(file);
+  REQUIRE_MESSAGE(index.has_value(), index.error().message());
+  return *std::move(index);
+}
+
+Extras extras_of(Bytes file, const IndexView& index) {
+  const auto part = tests::extras_part(file);
+  auto extras = read_extras(Bytes(part.begin(), part.end()), index);
+  REQUIRE_MESSAGE(extras.has_value(), extras.error().message());
+  return *std::move(extras);
+}
+
+template <typename T, typename U>
+bool same(const T& a, const U& b) {
+  return std::ranges::equal(a, b);
+}
+
+void check_same_tensor(const IndexView& index, std::uint32_t number, const TensorContent& tensor) {
+  CAPTURE(tensor.name);
+  const fb::Entry& entry = index.entries[number];
+  CHECK(index.name(entry) == tensor.name);
+  CHECK(entry.dtype() == static_cast<std::uint8_t>(tensor.dtype));
+  CHECK(entry.flags() == tensor.flags);
+  CHECK(entry.segment() == tensor.segment);
+  CHECK(entry.offset_bytes() == tensor.offset_bytes);
+  CHECK(same(index.shape(entry), tensor.shape));
+  CHECK(same(index.strides(entry), tensor.strides));
+}
+
+bool same_graph(const ValueGraph& a, const ValueGraph& b) {
+  const auto same_node = [](const ValueNode& x, const ValueNode& y) {
+    return x.kind == y.kind && x.number == y.number && x.has_attributes == y.has_attributes &&
+           x.first_child == y.first_child && x.child_count == y.child_count &&
+           x.text_begin == y.text_begin && x.text_size == y.text_size;
+  };
+  return std::ranges::equal(a.nodes(), b.nodes(), same_node) &&
+         same(a.all_children(), b.all_children()) && a.all_text() == b.all_text();
+}
+
+// Content that breaks one thing; the message must say which and where.
+struct Row {
+  std::string_view text;
+  void (*edit)(Content&);
+  ErrorCode code = ErrorCode::kInvalidArgument;
+};
+
+constexpr auto kUnsupported = ErrorCode::kUnsupported;
+
+const Row kBadContents[] = {
+    {"R15: tensors 0 (`w`) and 1 (`w`) have the same name",
+     [](Content& c) { c.tensors[1].name = c.tensors[0].name; }},
+    {"R13: the name of tensor 1 (``) is empty", [](Content& c) { c.tensors[1].name.clear(); }},
+    {"R13: the name of tensor 1 (`tied\\xff`) is not valid UTF-8",
+     [](Content& c) { c.tensors[1].name += "\xFF"; }},
+    {"the name of tensor 1 (`tttt", [](Content& c) { c.tensors[1].name.assign(65536, 't'); }},
+    {"65536 bytes vs 65535", [](Content& c) { c.tensors[1].name.assign(65536, 't'); }},
+    {"tensor `tied` has 1 strides vs 2 dimensions",
+     [](Content& c) { c.tensors[1].strides.pop_back(); }},
+    {"tensor `tied` has 300 dimensions vs 64",
+     [](Content& c) {
+       c.tensors[1].shape.assign(300, 1);
+       c.tensors[1].strides.assign(300, 1);
+     }},
+    {"R16: tensor `w` is both parameter and buffer",
+     [](Content& c) { c.tensors[0].flags = kParameter | kBuffer; }},
+    {"R17: tensor `w` has a negative number in its shape",
+     [](Content& c) { c.tensors[0].shape[0] = -2; }},
+    {"R18: tensor `w` reaches out of its segment", [](Content& c) { c.tensors[0].shape[0] = 3; }},
+    {"R18: tensor `w` lies in a segment that does not exist",
+     [](Content& c) { c.segment_sizes_bytes.clear(); }},
+    {"R19: composites have 0 parts vs 1", [](Content& c) { c.tensors[0].flags |= kPart; }},
+    {"R12: segment 1 (0 bytes", [](Content& c) { c.segment_sizes_bytes.push_back(0); }},
+    {"R20: the path of module 1 (``) does not ascend",
+     [](Content& c) {
+       c.modules.push_back({"", 2});
+     }},
+    {"R26: node 4 has a number that its kind has not",
+     [](Content& c) { c.values.add_number(ValueKind::kTensor, 2); }},
+    {"the alignment is 32 vs", [](Content& c) { c.alignment_bytes = 32; }},
+    {"the alignment is 0 vs", [](Content& c) { c.alignment_bytes = 0; }},
+    {"the alignment is 4194304 vs", [](Content& c) { c.alignment_bytes = 4 << 20; }},
+    {"the blob has 1099511627776 chunks vs",
+     [](Content& c) { c.segment_sizes_bytes.push_back(UINT64_MAX); }, kUnsupported},
+};
+
+Content minimal() {
+  Content content = tests::minimal_content().content;
+  content.segment_sizes_bytes = {16};
+  return content;
+}
+
+}  // namespace
+
+TEST_SUITE("format/content") {
+  TEST_CASE("tensors of every dtype, shape and flag are read as they were written") {
+    const WholeContent whole = tests::features_content();
+    const OpenIndex index = open(tests::encode_file(whole));
+    REQUIRE(index.view.entries.size() == whole.content.tensors.size());
+    for (std::uint32_t i = 0; i < whole.content.tensors.size(); ++i)
+      check_same_tensor(index.view, i, whole.content.tensors[i]);
+    CHECK(tests::walk(index.view));
+  }
+
+  TEST_CASE("modules are read sorted by path, with their versions") {
+    const OpenIndex index = open(tests::encode_file(tests::features_content()));
+    const IndexView& view = index.view;
+    REQUIRE(view.modules.size() == 3);
+    const std::pair<std::string_view, int> expected[] = {{"", 1}, {"dtypes", -1}, {"views", 2}};
+    for (std::size_t i = 0; i < 3; ++i) {
+      CHECK(view.path(view.modules[i]) == expected[i].first);
+      CHECK(view.modules[i].version() == expected[i].second);
+    }
+  }
+
+  TEST_CASE("the graph of values, digests and the producer are read as they were written") {
+    const WholeContent whole = tests::features_content();
+    const Bytes file = tests::encode_file(whole);
+    const OpenIndex index = open(file);
+    const Extras extras = extras_of(file, index.view);
+    CHECK(same_graph(extras.values, whole.content.values));
+    CHECK(extras.producer == "weightmap 0.1.0");
+    REQUIRE(extras.segment_digests.size() == whole.segments.size());
+    for (std::uint32_t i = 0; i < whole.segments.size(); ++i)
+      CHECK(recorded_digest(extras, i) == digest_of(whole.segments[i]));
+    CHECK(extras.chunk_digests.empty());
+  }
+
+  TEST_CASE("segments lie aligned and behind one another at every alignment") {
+    for (const std::uint32_t alignment : {64U, 4096U, 1U << 20U, 2U << 20U}) {
+      CAPTURE(alignment);
+      WholeContent whole = tests::features_content();
+      whole.content.alignment_bytes = alignment;
+      const Bytes file = tests::encode_file(whole);
+      CHECK(tests::check_file(file).has_value());
+      const OpenIndex index = open(file);
+      for (std::size_t i = 0; i < whole.segments.size(); ++i) {
+        const auto& segment = index.view.segments[i];
+        CHECK(segment.offset_bytes() % alignment == 0);
+        CHECK(same(std::span(file).subspan(segment.offset_bytes(), segment.size_bytes()),
+                   whole.segments[i]));
+      }
+    }
+  }
+
+  TEST_CASE("nothing at all is a valid file") {
+    const Bytes file = tests::encode_file({});
+    const auto valid = tests::check_file(file);
+    REQUIRE_MESSAGE(valid.has_value(), valid.error().message());
+    const OpenIndex index = open(file);
+    CHECK(index.view.entries.empty());
+    CHECK(index.header.blob.size_bytes == 0);
+    CHECK(extras_of(file, index.view).values.empty());
+  }
+
+  TEST_CASE("the same content gives the same bytes") {
+    CHECK(tests::encode_file(tests::features_content()) ==
+          tests::encode_file(tests::features_content()));
+    WholeContent reordered = tests::features_content();
+    std::ranges::reverse(reordered.content.modules);
+    CHECK(tests::encode_file(reordered) == tests::encode_file(tests::features_content()));
+  }
+
+  TEST_CASE("equal shapes and strides are stored once") {
+    WholeContent whole = tests::minimal_content();
+    const std::size_t before = open(tests::encode_file(whole)).view.dims.size();
+    for (int i = 0; i < 100; ++i) {
+      whole.content.tensors.push_back(whole.content.tensors[0]);
+      whole.content.tensors.back().name += std::to_string(i);
+    }
+    CHECK(before == 4);
+    CHECK(open(tests::encode_file(whole)).view.dims.size() == 4);
+  }
+
+  TEST_CASE("content that could be no valid file is refused by name before any data is written") {
+    for (const Row& row : kBadContents) {
+      CAPTURE(row.text);
+      Content content = minimal();
+      row.edit(content);
+      const auto layout = lay_out(content);
+      REQUIRE_FALSE(layout.has_value());
+      CAPTURE(layout.error().message());
+      CHECK(layout.error().message().find(row.text) != std::string::npos);
+      CHECK(layout.error().code() == row.code);
+    }
+  }
+
+  TEST_CASE("digests that are not those of the layout are refused") {
+    const Content content = minimal();
+    const auto layout = lay_out(content);
+    REQUIRE(layout.has_value());
+    const auto front = encode_front(content, *layout, {});
+    REQUIRE_FALSE(front.has_value());
+    CHECK(front.error().code() == ErrorCode::kInvalidArgument);
+  }
+
+  TEST_CASE("required features are those that the content uses") {
+    const auto features_with = [](Dtype dtype, std::uint16_t flags) {
+      Content content = minimal();
+      content.tensors[0] = {.name = "w",
+                            .dtype = dtype,
+                            .flags = flags,
+                            .segment = kNoSegment,
+                            .shape = {0},
+                            .strides = {1}};
+      const auto layout = lay_out(content);
+      REQUIRE_MESSAGE(layout.has_value(), layout.error().message());
+      return layout->header.required_features;
+    };
+    CHECK(features_with(Dtype::kFloat32, 0) == 0);
+    CHECK(features_with(Dtype::kComplex64, kConj) == kFeatureConjNeg);
+    CHECK(features_with(Dtype::kFloat32, kNeg) == kFeatureConjNeg);
+    for (const Dtype packed : {Dtype::kQUInt4x2, Dtype::kQUInt2x4, Dtype::kBits1x8, Dtype::kBits2x4,
+                               Dtype::kBits4x2, Dtype::kFloat4E2M1FNx2}) {
+      CHECK(features_with(packed, 0) == kFeaturePackedDtypes);
+    }
+    CHECK(features_with(Dtype::kBits8, 0) == 0);
+    CHECK(features_with(Dtype::kUInt4, 0) == 0);
+  }
+}
+
+}  // namespace weightmap::format

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "support/check_file.h"
+#include "support/golden_files.h"
+
+namespace weightmap::format {
+namespace {
+
+tests::OpenIndex index_of_names(const std::vector<std::string>& names) {
+  tests::WholeContent whole;
+  for (const std::string& name : names) {
+    whole.content.tensors.push_back({.name = name, .shape = {0}, .strides = {1}});
+  }
+  auto index = tests::open_index(tests::encode_file(whole));
+  REQUIRE_MESSAGE(index.has_value(), index.error().message());
+  return *std::move(index);
+}
+
+std::vector<std::string> numbered_names(std::size_t count) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < count; ++i)
+    names.push_back("layers." + std::to_string(i) + ".weight");
+  return names;
+}
+
+}  // namespace
+
+TEST_SUITE("format/find") {
+  TEST_CASE("each name is found at its place and no other name is, whatever their number") {
+    for (const std::size_t count : {0U, 1U, 2U, 3U, 4U, 5U, 7U, 8U, 1000U, 1024U, 1025U}) {
+      CAPTURE(count);
+      const auto names = numbered_names(count);
+      const auto index = index_of_names(names);
+      REQUIRE(index.view.entries.size() == count);
+      for (std::uint32_t i = 0; i < count; ++i) {
+        CHECK(index.view.find(names[i]) == i);
+        CHECK_FALSE(index.view.find(names[i] + "x"));
+        CHECK_FALSE(index.view.find(names[i].substr(1)));
+      }
+      CHECK_FALSE(index.view.find(""));
+      CHECK_FALSE(index.view.find(numbered_names(count + 1).back()));
+    }
+  }
+
+  TEST_CASE("names of any length and script are found") {
+    const std::vector<std::string> names = {"a",
+                                            std::string(65535, 'n'),
+                                            std::string(65534, 'n'),
+                                            "\u00fc",
+                                            "\U0001F600.\u6a21\u578b",
+                                            " ",
+                                            ".",
+                                            "a.b.c",
+                                            "\x01\x7F"};
+    const auto index = index_of_names(names);
+    for (std::uint32_t i = 0; i < names.size(); ++i) {
+      CAPTURE(i);
+      CHECK(index.view.find(names[i]) == i);
+      CHECK(index.view.name(index.view.entries[i]) == names[i]);
+    }
+  }
+}
+
+}  // namespace weightmap::format
