@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "weightmap/dtype.h"
+#include "weightmap/result.h"
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/pickle.h"
+
+namespace weightmap::checkpoint {
+
+// Finds the bytes of a storage by its key: a place in Checkpoint::storages, or kNoStorage when it
+// has no bytes. Must answer alike when a key is asked for again.
+using FindStorage = std::function<Result<std::uint32_t>(std::string_view key)>;
+
+// What a persistent id says: ('storage', class, key, location, number of elements).
+struct StorageMention {
+  Dtype dtype = Dtype::kUInt8;         // of the class; a storage without a type counts bytes
+  std::uint32_t storage = kNoStorage;  // in Checkpoint::storages
+  std::uint64_t size_bytes = 0;
+  bool is_meta = false;  // has a size but no bytes anywhere
+};
+
+// Reads the persistent ids of a pickle. Refers to everything it is given.
+class TorchStorages {
+ public:
+  TorchStorages(const Pickle& pickle, const FindStorage& find, const Checkpoint& checkpoint);
+
+  // Errors: kCorrupt (among them: the storage has not the size that this mention of it says),
+  // kUnsupported, those of FindStorage. REQUIRES: a value of the pickle.
+  Result<StorageMention> read(const PickleValue& value);
+
+ private:
+  Result<std::uint32_t> find(ValueId key);
+
+  const Pickle& pickle_;
+  const FindStorage& find_;
+  const Checkpoint& checkpoint_;
+  std::vector<std::uint32_t> known_;  // by the key's ValueId
+};
+
+}  // namespace weightmap::checkpoint

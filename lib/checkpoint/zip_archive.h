@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "weightmap/result.h"
+
+#include "io/file.h"
+
+namespace weightmap::checkpoint {
+
+// A member of a zip archive as its central directory tells it.
+struct ZipRecord {
+  std::string_view name;  // belongs to the archive
+  std::uint64_t header_offset_bytes = 0;
+  std::uint64_t stored_bytes = 0;  // in the archive
+  std::uint64_t size_bytes = 0;    // unpacked
+  std::uint16_t flags = 0;
+  std::uint16_t method = 0;  // 0 stored, 8 deflated
+
+  bool is_encrypted() const { return (flags & 1U) != 0; }
+};
+
+// The directory of a zip archive, ZIP64 included, held in memory (at most kMaxDirectoryBytes and
+// a constant factor). Local headers are trusted for their length only. Movable; safe for reading
+// from several threads.
+class ZipArchive {
+ public:
+  static constexpr std::uint64_t kMaxDirectoryBytes = std::uint64_t{256} << 20U;
+
+  // Messages begin with the path. Errors: kIo; kCorrupt (the file is cut short, counts or places
+  // that lie, two records of one name ...); kUnsupported (several disks, too long a directory).
+  static Result<ZipArchive> read(const io::File& file);
+
+  std::span<const ZipRecord> records() const { return records_; }  // in the directory's order
+
+  // Null: no such record. Names are compared as they are, case included.
+  const ZipRecord* find(std::string_view name) const;
+
+  // Where the bytes of a record of this archive begin, by its local header; they all lie before
+  // the directory. Messages begin with the path. Errors: kIo, kCorrupt, and kUnsupported for
+  // what is compressed or encrypted.
+  Result<std::uint64_t> data_offset(const io::File& file, const ZipRecord& record) const;
+
+ private:
+  struct NamePlace {
+    std::uint64_t hash;
+    std::uint32_t record;
+  };
+
+  std::string_view name_of(const NamePlace& place) const { return records_[place.record].name; }
+  Result<void> read_records(const io::File& file, std::uint64_t count);
+  Result<void> sort_names(const io::File& file);
+
+  std::uint64_t directory_offset_bytes_ = 0;
+  std::vector<std::byte> directory_;
+  std::vector<ZipRecord> records_;
+  std::vector<NamePlace> by_name_;  // ascending by hash, then name
+};
+
+}  // namespace weightmap::checkpoint
