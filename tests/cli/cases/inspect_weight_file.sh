@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+convert_digits
+run weightmap inspect digits.wmap

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "output.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+// Options and operands as all commands have them. What they are parsed into must outlive the
+// parser.
+namespace weightmap::tool {
+
+CLI::Option* add_operand(CLI::App& app, std::string& path, const char* name, const char* what);
+void add_key(CLI::App& app, std::string& key, const char* name, const char* what);
+void add_alignment(CLI::App& app, std::uint32_t& bytes);
+void add_json(CLI::App& app, Style& style);
+
+}  // namespace weightmap::tool

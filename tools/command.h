@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+namespace CLI {
+class App;
+}
+
+namespace weightmap::tool {
+
+// Does the work of a command whose options were parsed; returns the exit code.
+using Run = std::function<int()>;
+
+struct Command {
+  const char* name;
+  const char* summary;
+  Run (*add)(CLI::App& app);  // declares options and operands; what it returns owns them
+};
+
+Run add_convert(CLI::App& app);
+Run add_inspect(CLI::App& app);
+Run add_verify(CLI::App& app);
+
+}  // namespace weightmap::tool

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "listing.h"
+
+#include <algorithm>
+#include <iterator>
+#include <tuple>
+#include <utility>
+
+namespace weightmap::tool {
+namespace {
+
+ListedTensor listed(const CheckpointTensor& tensor) {
+  const TensorView view({.name = tensor.name,
+                         .dtype = tensor.dtype,
+                         .flags = tensor.flags,
+                         .shape = tensor.shape,
+                         .strides = tensor.strides});
+  return {view, tensor.segment, tensor.offset_bytes, tensor.extent_bytes};
+}
+
+std::vector<SegmentInfo> segments_of(const std::vector<CheckpointTensor>& tensors) {
+  std::vector<SegmentInfo> segments;
+  for (const CheckpointTensor& tensor : tensors) {
+    if (!tensor.segment) continue;
+    if (*tensor.segment >= segments.size()) segments.resize(*tensor.segment + std::size_t{1});
+    segments[*tensor.segment] = {.offset_bytes = tensor.segment_offset_bytes,
+                                 .size_bytes = tensor.segment_size_bytes};
+  }
+  return segments;
+}
+
+struct Range {
+  std::uint32_t data_file;
+  std::uint64_t begin_bytes, end_bytes;
+};
+
+std::vector<Range> ascending_ranges(const Listing& listing) {
+  std::vector<Range> ranges;
+  for (const ListedTensor& tensor : listing.tensors) {
+    if (!tensor.segment || tensor.size_bytes == 0) continue;
+    const std::uint32_t data_file = listing.segments[*tensor.segment].data_file;
+    ranges.push_back({data_file, tensor.offset_bytes, tensor.offset_bytes + tensor.size_bytes});
+  }
+  std::ranges::sort(ranges, {}, [](const Range& range) {
+    return std::tuple(range.data_file, range.begin_bytes);
+  });
+  return ranges;
+}
+
+}  // namespace
+
+Listing list_weight_file(const WeightFile& file) {
+  Listing listing{.path = file.path(),
+                  .kind = "weight file",
+                  .format_version = file.format_version(),
+                  .digest = file.digest(),
+                  .alignment_bytes = file.alignment_bytes(),
+                  .size_bytes = file.size_bytes(),
+                  .data_files = file.data_files(),
+                  .modules = file.modules(),
+                  .owner = std::make_shared<WeightFile>(file)};
+  for (std::uint32_t i = 0; i < file.tensor_count(); ++i) {
+    const TensorView view = file.tensor(i);
+    const TensorPlace place = file.place(i);
+    listing.tensors.push_back({view, place.segment, place.offset_bytes, view.extent().size()});
+  }
+  for (std::uint32_t i = 0; i < file.segment_count(); ++i) {
+    listing.segments.push_back(file.segment(i));
+  }
+  return listing;
+}
+
+Listing list_checkpoint(const std::string& path, CheckpointContent content) {
+  const auto kept = std::make_shared<const CheckpointContent>(std::move(content));
+  Listing listing{.path = path,
+                  .kind = kept->source_kind,
+                  .size_bytes = kept->size_bytes,
+                  .data_files = {{.kind = kept->source_kind, .size_bytes = kept->size_bytes}},
+                  .segments = segments_of(kept->tensors),
+                  .values = kept->values,
+                  .owner = kept};
+  std::ranges::transform(kept->tensors, std::back_inserter(listing.tensors), listed);
+  for (const CheckpointModule& module : kept->modules) {
+    listing.modules.push_back({module.path, module.version});
+  }
+  return listing;
+}
+
+std::uint64_t data_bytes(const Listing& listing) {
+  std::uint64_t sum = 0;
+  for (const SegmentInfo& segment : listing.segments) {
+    sum += segment.size_bytes;
+  }
+  return sum;
+}
+
+std::uint64_t shared_bytes(const Listing& listing) {
+  std::uint64_t shared = 0;
+  Range seen{0, 0, 0};  // the last range of bytes that some tensor refers to
+  for (const Range& range : ascending_ranges(listing)) {
+    if (range.data_file != seen.data_file || range.begin_bytes >= seen.end_bytes) {
+      seen = range;
+      continue;
+    }
+    shared += std::min(range.end_bytes, seen.end_bytes) - range.begin_bytes;
+    seen.end_bytes = std::max(range.end_bytes, seen.end_bytes);
+  }
+  return shared;
+}
+
+}  // namespace weightmap::tool

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "output.h"
+
+#include <cctype>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "stop_signal.h"
+#include "terminal.h"
+
+namespace weightmap::tool {
+namespace {
+
+int first_write_error = 0;  // of standard output
+
+void remember_write_error() {
+  if (first_write_error == 0) first_write_error = errno;
+}
+
+void print_error(std::string_view message, std::string_view hint) {
+  const Screen screen = screen_of(stderr);
+  std::string text = coloured(screen, Colour::kRed, "weightmap:") + " " + printable(message) + "\n";
+  if (!hint.empty())
+    text += coloured(screen, Colour::kBold, "hint:") + " " + printable(hint) + "\n";
+  std::fflush(stdout);  // what was told before the error stands before it
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+void print_error_json(const Error& error, std::string_view hint) {
+  Json told{{"code", error_code_name(error.code())}, {"message", error.message()}};
+  if (!hint.empty()) told["hint"] = hint;
+  print_json(Json{{"error", std::move(told)}});
+}
+
+int exit_code(ErrorCode code) {
+  const bool stopped = code == ErrorCode::kCancelled && caught_signal() != 0;
+  return stopped ? kSignalled + caught_signal() : kFailed;
+}
+
+}  // namespace
+
+void put(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) < text.size()) remember_write_error();
+}
+
+std::string json_text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void print_json(const Json& object) {
+  std::string_view before = "{\n";
+  for (const auto& [key, value] : object.items()) {
+    print("{} {}: {}", before, json_text(key), json_text(value));
+    before = ",\n";
+  }
+  put("\n}\n");
+}
+
+int report(const Error& error, Style style, std::string_view hint) {
+  if (style == Style::kJson) {
+    print_error_json(error, hint);
+  } else {
+    print_error(error.message(), hint);
+  }
+  return exit_code(error.code());
+}
+
+int report_wrong_usage(std::string message, const std::string& command) {
+  // The parser's sentences begin with a capital; names of operands are all capitals.
+  const bool is_sentence = message.size() > 1 && std::islower(message[1]) != 0;
+  if (is_sentence) message[0] = static_cast<char>(std::tolower(message[0]));
+  print_error(message, fmt::format("see weightmap {}--help", command.empty() ? "" : command + " "));
+  return kWrongUsage;
+}
+
+int finish_output(int code) {
+  if (std::fflush(stdout) != 0) remember_write_error();
+  if (first_write_error == 0) return code;
+  // Whoever read the pipe has seen enough: not an error, but not all was told either.
+  if (first_write_error == EPIPE) return kSignalled + SIGPIPE;
+  print_error(fmt::format("standard output: {}", std::strerror(first_write_error)), {});
+  return kFailed;
+}
+
+}  // namespace weightmap::tool

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include "weightmap/weight_file.h"
+
+#include "arguments.h"
+#include "command.h"
+#include "hint.h"
+#include "output.h"
+#include "progress.h"
+#include "stop_signal.h"
+#include "terminal.h"
+
+namespace weightmap::tool {
+namespace {
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  weightmap verify model.wmap && mv model.wmap /srv/models/\n"
+    "  weightmap verify model.wmap --json | jq '.damages[].tensors'\n";
+
+struct Arguments {
+  std::string path;
+  Style style = Style::kText;
+};
+
+struct Outcome {
+  VerifyReport report;
+  WeightFile file;  // which the names in the report belong to
+  double seconds = 0;
+};
+
+Result<Outcome> verify(const std::string& path) {
+  const auto file = WeightFile::open(path);
+  if (!file) return file.error();
+  Progress progress("verifying");
+  VerifyOptions options;
+  options.progress = [&](auto done, auto total) { return progress.update(done, total); };
+  auto report = file->verify(options);
+  if (!report) return report.error();
+  return Outcome{std::move(*report), *file, progress.seconds()};
+}
+
+void print_damage(const Damage& damage) {
+  print("bytes {} to {}: {}\n", damage.begin_bytes, damage.end_bytes - 1, printable(damage.what));
+  for (const std::string_view name : damage.tensors) {
+    print("  {}\n", printable(name));
+  }
+}
+
+void print_text(const Outcome& outcome) {
+  const VerifyReport& report = outcome.report;
+  for (const Damage& damage : report.damages) {
+    print_damage(damage);
+  }
+  print("checked  header, index, extras, padding; {}, {}, against digests\n",
+        counted(report.segments_checked, "segment"), human_bytes(report.bytes_checked));
+  if (report.segments_without_digest > 0) {
+    print("unknown  {} without a digest\n", counted(report.segments_without_digest, "segment"));
+  }
+  print("time     {}\n", human_pace(report.bytes_checked, outcome.seconds));
+  if (!report.ok()) return;
+  print("{}: {}\n", printable(outcome.file.path()),
+        coloured(screen_of(stdout), Colour::kGreen, "no damage"));
+}
+
+Json damage_json(const Damage& damage) {
+  return {{"begin_bytes", damage.begin_bytes},
+          {"end_bytes", damage.end_bytes},
+          {"what", damage.what},
+          {"tensors", damage.tensors}};
+}
+
+void print_json_outcome(const Outcome& outcome) {
+  const VerifyReport& report = outcome.report;
+  Json damages = Json::array();
+  for (const Damage& damage : report.damages) {
+    damages.push_back(damage_json(damage));
+  }
+  print_json({{"ok", report.ok()},
+              {"size_bytes", outcome.file.size_bytes()},
+              {"digest", outcome.file.digest().hex()},
+              {"segments_checked", report.segments_checked},
+              {"segments_without_digest", report.segments_without_digest},
+              {"bytes_checked", report.bytes_checked},
+              {"seconds", outcome.seconds},
+              {"damages", std::move(damages)}});
+}
+
+Error damage_error(const Outcome& outcome) {
+  const std::size_t count = outcome.report.damages.size();
+  return {ErrorCode::kCorrupt,
+          fmt::format("{}: damaged in {}", outcome.file.path(), counted(count, "place"))};
+}
+
+int run(const Arguments& arguments) {
+  catch_stop_signals();
+  const auto outcome = verify(arguments.path);
+  if (!outcome) {
+    const std::string hint = hint_for_weight_file(outcome.error(), arguments.path);
+    return report(outcome.error(), arguments.style, hint);
+  }
+  const bool json = arguments.style == Style::kJson;
+  json ? print_json_outcome(*outcome) : print_text(*outcome);
+  if (outcome->report.ok()) return kDone;
+  return json ? kFailed : report(damage_error(*outcome), arguments.style);
+}
+
+}  // namespace
+
+Run add_verify(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  add_operand(app, arguments->path, "FILE", "a weight file")->required();
+  add_json(app, arguments->style);
+  app.footer(kExamples);
+  return [arguments] { return run(*arguments); };
+}
+
+}  // namespace weightmap::tool
