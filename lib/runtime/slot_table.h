@@ -30,7 +30,7 @@ class SlotTable {
 
   std::span<const Row> rows() const { return rows_; }
   std::string_view key(const Row& row) const {
-    return std::string_view(keys_).substr(row.key_begin, row.key_size);
+    return {keys_.data() + row.key_begin, row.key_size};
   }
   // Wrong registrations anywhere in the tree, a module inside itself.
   std::span<const std::string> errors() const { return errors_; }
