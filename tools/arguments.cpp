@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arguments.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
+#include <charconv>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 
@@ -11,16 +15,31 @@ namespace {
 constexpr std::uint64_t kSmallestAlignment = 64;
 constexpr std::uint64_t kLargestAlignment = 2U << 20U;
 
-// Replaces "4k" by a number of bytes. Returns what is wrong with it, nothing if it may be taken.
+struct Unit {
+  std::string_view name;
+  std::uint64_t bytes;
+};
+constexpr std::array kUnits{Unit{"", 1}, Unit{"k", 1024}, Unit{"KiB", 1024}, Unit{"M", 1U << 20U},
+                            Unit{"MiB", 1U << 20U}};
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  std::uint64_t count = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), count);
+  text.remove_prefix(static_cast<std::size_t>(parsed.ptr - text.data()));
+  const auto* const unit = std::ranges::find(kUnits, text, &Unit::name);
+  if (parsed.ec != std::errc() || unit == kUnits.end()) return std::nullopt;
+  if (count > kLargestAlignment) return std::nullopt;
+  return count * unit->bytes;
+}
+
+// Replaces "4k" by "4096". Returns what is wrong with it, nothing if it may be taken.
 std::string parse_alignment(std::string& text) {
-  const std::string written = text;
-  std::uint64_t bytes = 0;
-  const bool is_size =
-      CLI::AsSizeValue(false)(text).empty() && CLI::detail::lexical_cast(text, bytes);
-  const bool is_alignment = is_size && std::has_single_bit(bytes) && bytes >= kSmallestAlignment &&
-                            bytes <= kLargestAlignment;
-  if (is_alignment) return {};
-  return fmt::format("an alignment is a power of two from 64 to 2MiB, not {}", written);
+  const std::uint64_t bytes = parse_size(text).value_or(0);
+  if (!std::has_single_bit(bytes) || bytes < kSmallestAlignment || bytes > kLargestAlignment) {
+    return fmt::format("an alignment is a power of two from 64 to 2MiB, not {}", text);
+  }
+  text = std::to_string(bytes);
+  return {};
 }
 
 }  // namespace

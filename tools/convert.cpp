@@ -49,7 +49,7 @@ void print_text(const Arguments& arguments, const Outcome& outcome) {
   const ConvertReport& report = outcome.report;
   print("read     {}, {}\n", printable(arguments.source), report.source_kind);
   print("written  {}, {}\n", printable(arguments.target), human_bytes(report.file_bytes));
-  print("tensors  {}\n", totals_text(outcome.written));
+  print("data     {}\n", totals_text(outcome.written));
   print("time     {}\n", human_pace(report.data_bytes, outcome.seconds));
   print("digest   {}\n", report.digest.hex());
   for (const std::string& name : report.opaque_classes) {

@@ -10,7 +10,6 @@ cd "$root"
 readonly build=build/demo
 readonly weightmap=$build/tools/weightmap
 readonly digits=tests/data/digits
-readonly limit_us=100 # from the start of open to bound
 
 quietly() {
   local -r log=$build.log
@@ -38,4 +37,4 @@ build_release
 show "$weightmap" convert "$digits/digits.pt" "$build/digits.wmap"
 show "$weightmap" inspect "$build/digits.wmap"
 show "$weightmap" verify "$build/digits.wmap"
-show "$build/tools/demo/weightmap_demo" "$build/digits.wmap" "$digits" "$limit_us"
+show "$build/tools/demo/weightmap_demo" "$build/digits.wmap" "$digits"

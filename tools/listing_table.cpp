@@ -17,7 +17,7 @@ using Cells = std::array<std::string, kColumns>;
 using Widths = std::array<std::size_t, kColumns>;
 
 constexpr std::size_t kGap = 2;
-constexpr std::size_t kNarrowest = 8;  // a column is not cut further
+constexpr std::size_t kNarrowest = 6;  // a column is not cut further
 constexpr std::size_t kListed = 20;    // values and module paths shown of each kind
 
 // ---- what is said of a tensor beside its row
@@ -161,7 +161,8 @@ void print_modules(const Listing& listing, const Screen& screen) {
   for (const ModuleVersion& module : listing.modules) {
     by_version[module.version].push_back(module.path.empty() ? "(root)" : printable(module.path));
   }
-  print_line(screen, fmt::format("\nmodules: {}", listing.modules.size()));
+  put("\n");
+  print_line(screen, fmt::format("modules: {}", listing.modules.size()));
   for (auto& [version, paths] : by_version) {
     const std::size_t all = paths.size();
     if (all > kListed) paths.resize(kListed);
@@ -206,7 +207,8 @@ std::set<std::string> opaque_classes(const ValueGraph& graph) {
 void print_extras(const Listing& listing, const Screen& screen) {
   if (listing.values.empty()) return;
   const std::uint32_t root = listing.values.root();
-  print_line(screen, "\nextras: " + value_text(listing, root));
+  put("\n");
+  print_line(screen, fmt::format("extras: {}", value_text(listing, root)));
   if (is_mapping(listing.values.node(root).kind)) print_items(listing, screen);
   const std::set<std::string> classes = opaque_classes(listing.values);
   if (classes.empty()) return;
@@ -227,7 +229,8 @@ std::string totals_text(const Listing& listing) {
 void print_listing_table(const Listing& listing, const Screen& screen) {
   print_heading(listing, screen);
   print_tensors(listing, screen);
-  print_line(screen, "\n" + totals_text(listing));
+  put("\n");
+  print_line(screen, totals_text(listing));
   print_modules(listing, screen);
   print_extras(listing, screen);
 }

@@ -17,26 +17,27 @@ constexpr std::array kCommands{
     Command{"verify", "Check every byte of a weight file", add_verify},
 };
 
-constexpr const char* kExamples =
+constexpr const char* kFooter =
     "Examples:\n"
     "  weightmap convert model.pt       # writes model.wmap\n"
-    "  weightmap inspect model.wmap\n"
-    "  weightmap verify model.wmap\n\n"
+    "  weightmap inspect model.wmap\n\n"
     "Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, 128 + n ended by signal n\n";
 
 int run_program(int argc, char** argv) {
   CLI::App app("Converts PyTorch checkpoints into files that are mapped, not loaded.", "weightmap");
   app.set_version_flag("--version", "weightmap " WEIGHTMAP_VERSION);
-  app.require_subcommand(0, 1);
-  app.footer(kExamples);
-  int code = kDone;
+  app.require_subcommand(0, 1)->footer(kFooter);
+  Run run_chosen;
   for (const Command& command : kCommands) {
     CLI::App* parser = app.add_subcommand(command.name, command.summary);
-    parser->callback([&code, run = command.add(*parser)] { code = run(); });
+    parser->callback([&run_chosen, run = command.add(*parser)] { run_chosen = run; });
   }
+  app.allow_extras();  // not of the commands: words before or instead of one are told first
   try {
     app.parse(argc, argv);
-    if (app.get_subcommands().empty()) throw CLI::RequiredError("a command");
+    if (const auto rest = app.remaining(); !rest.empty()) throw CLI::ExtrasError({rest[0]});
+    if (!run_chosen) throw CLI::RequiredError("a command");
+    return finish_output(run_chosen());
   } catch (const CLI::CallForVersion& version) {
     print("{}\n", version.what());
   } catch (const CLI::CallForHelp&) {
@@ -45,7 +46,7 @@ int run_program(int argc, char** argv) {
     const auto chosen = app.get_subcommands();
     return report_wrong_usage(error.what(), chosen.empty() ? "" : chosen[0]->get_name());
   }
-  return finish_output(code);
+  return finish_output(kDone);
 }
 
 }  // namespace

@@ -140,7 +140,9 @@ std::string human_bytes(std::uint64_t bytes) {
 }
 
 std::string human_rate(std::uint64_t bytes, double seconds) {
-  return fmt::format("{:.2f} GB/s", static_cast<double>(bytes) / std::max(seconds, 1e-9) / 1e9);
+  const double megabytes = static_cast<double>(bytes) / std::max(seconds, 1e-9) / 1e6;
+  if (megabytes < 1000) return fmt::format("{:.1f} MB/s", megabytes);
+  return fmt::format("{:.2f} GB/s", megabytes / 1000);
 }
 
 std::string human_pace(std::uint64_t bytes, double seconds) {

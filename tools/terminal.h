@@ -40,7 +40,7 @@ std::string cut_end(std::string_view text, std::size_t columns);
 
 std::string counted(std::uint64_t count, std::string_view thing);  // "1 tensor", "2 tensors"
 std::string human_bytes(std::uint64_t bytes);                      // "1.5 MiB"
-std::string human_rate(std::uint64_t bytes, double seconds);       // "2.31 GB/s"
+std::string human_rate(std::uint64_t bytes, double seconds);       // "2.31 GB/s", "31.0 MB/s"
 std::string human_pace(std::uint64_t bytes, double seconds);       // "0.123 s, 2.31 GB/s"
 
 }  // namespace weightmap::tool

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <iterator>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -18,7 +20,7 @@ namespace {
 
 constexpr const char* kExamples =
     "Examples:\n"
-    "  weightmap verify model.wmap && mv model.wmap /srv/models/\n"
+    "  weightmap verify model.wmap\n"
     "  weightmap verify model.wmap --json | jq '.damages[].tensors'\n";
 
 struct Arguments {
@@ -76,9 +78,7 @@ Json damage_json(const Damage& damage) {
 void print_json_outcome(const Outcome& outcome) {
   const VerifyReport& report = outcome.report;
   Json damages = Json::array();
-  for (const Damage& damage : report.damages) {
-    damages.push_back(damage_json(damage));
-  }
+  std::ranges::transform(report.damages, std::back_inserter(damages), damage_json);
   print_json({{"ok", report.ok()},
               {"size_bytes", outcome.file.size_bytes()},
               {"digest", outcome.file.digest().hex()},
@@ -90,17 +90,16 @@ void print_json_outcome(const Outcome& outcome) {
 }
 
 Error damage_error(const Outcome& outcome) {
-  const std::size_t count = outcome.report.damages.size();
-  return {ErrorCode::kCorrupt,
-          fmt::format("{}: damaged in {}", outcome.file.path(), counted(count, "place"))};
+  const std::string places = counted(outcome.report.damages.size(), "place");
+  return {ErrorCode::kCorrupt, fmt::format("{}: damaged in {}", outcome.file.path(), places)};
 }
 
 int run(const Arguments& arguments) {
   catch_stop_signals();
   const auto outcome = verify(arguments.path);
   if (!outcome) {
-    const std::string hint = hint_for_weight_file(outcome.error(), arguments.path);
-    return report(outcome.error(), arguments.style, hint);
+    const Error& error = outcome.error();
+    return report(error, arguments.style, hint_for_weight_file(error, arguments.path));
   }
   const bool json = arguments.style == Style::kJson;
   json ? print_json_outcome(*outcome) : print_text(*outcome);

@@ -16,6 +16,9 @@ namespace weightmap {
 inline void append_piece(std::string& out, std::string_view text) {
   out += text;
 }
+inline void append_piece(std::string& out, char letter) {
+  out += letter;
+}
 inline void append_piece(std::string& out, std::integral auto number) {
   std::array<char, 24> digits{};
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;

@@ -78,8 +78,6 @@ Pickle PickleMachine::result() && {
   return std::move(pickle_);
 }
 
-// ---- failing
-
 bool PickleMachine::has(std::size_t count) {
   if (!stack_.has(count)) corrupt("the stack has too few values");
   return !failure_;
@@ -97,8 +95,6 @@ void PickleMachine::check_text(std::string_view text) {
   }
   corrupt("text that is not UTF-8");
 }
-
-// ---- values
 
 ValueId PickleMachine::add(PickleValue value) {
   pickle_.values.push_back(value);
@@ -149,8 +145,6 @@ void PickleMachine::push_python2_text(PickleRange range) {
       {.kind = is_valid_utf8(text(range)) ? PickleKind::kStr : PickleKind::kBytes, .range = range});
 }
 
-// ---- containers
-
 ValueId PickleMachine::add_tuple(std::span<const ValueId> items) {
   return add({.kind = PickleKind::kTuple, .range = store(items)});
 }
@@ -198,8 +192,6 @@ std::optional<std::uint32_t> PickleMachine::list_of(ValueId container, PickleKin
   return list.begin;
 }
 
-// ---- the stack
-
 void PickleMachine::mark() {
   if (stack_.mark_count() == PickleLimits::kMaxDepth) {
     return fail(ErrorCode::kUnsupported, "more than ", PickleLimits::kMaxDepth, " open marks");
@@ -227,8 +219,6 @@ void PickleMachine::duplicate() {
 void PickleMachine::finish() {
   if (has(1)) pickle_.root = stack_.top();
 }
-
-// ---- classes and calls
 
 void PickleMachine::push_global(GlobalName global) {
   for (const std::string_view part : {global.module, global.name}) {
@@ -312,8 +302,6 @@ void PickleMachine::build() {
 void PickleMachine::push_persistent() {
   if (has(1)) push({.kind = PickleKind::kPersistent, .slot = stack_.pop()});
 }
-
-// ---- the memo
 
 void PickleMachine::remember(std::uint32_t number) {
   if (!has(1)) return;

@@ -117,8 +117,6 @@ const DraftReader::Function* DraftReader::find(const GlobalName& name) {
   return found == std::end(kFunctions) ? nullptr : found;
 }
 
-// ---- calls
-
 void DraftReader::read_call(const PickleCall& call, TensorDraft& draft) {
   const PickleValue& callable = pickle_.values[call.callable];
   function_ = callable.kind == PickleKind::kGlobal ? modern_name(pickle_.globals[callable.slot])
@@ -228,8 +226,6 @@ void DraftReader::uninitialized_buffer(TensorDraft& draft) {
   draft.tensor.uninitialized = true;
   draft.tensor.requires_grad = boolean("requires_grad");
 }
-
-// ---- arguments
 
 const PickleValue& DraftReader::next(std::string_view what) {
   static const PickleValue kMissing;

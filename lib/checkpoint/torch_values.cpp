@@ -16,7 +16,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/checked.h"
 #include "base/text.h"
 #include "checkpoint/graph_builder.h"
 #include "checkpoint/text_calls.h"
@@ -112,18 +111,19 @@ class ValueWalk {
 
 Result<ValueGraph> ValueWalk::run() {
   auto done = visit(pickle_.root);
-  while (done && !frames_.empty()) {
-    if (budget_.is_spent()) {
-      return Error(ErrorCode::kUnsupported,
-                   concat("the pickle unfolds to more than ", kUnitsPerByte, " times its ",
-                          pickle_.bytes.size(), " bytes"));
-    }
+  while (done && !frames_.empty() && !budget_.is_spent()) {
     Frame& frame = frames_.back();
     done = frame.next == frame.end ? leave() : visit(pending_[frame.next++]);
   }
-  if (done) return std::move(graph_).finish();
-  const std::string place = path();
-  return place.empty() ? done.error() : done.error().with_context(quoted(place));
+  if (!done) {
+    const std::string place = path();
+    return place.empty() ? done.error() : done.error().with_context(quoted(place));
+  }
+  if (budget_.is_spent()) {
+    return Error(ErrorCode::kUnsupported, concat("the pickle unfolds to more than ", kUnitsPerByte,
+                                                 " times its ", pickle_.bytes.size(), " bytes"));
+  }
+  return std::move(graph_).finish();
 }
 
 Result<void> ValueWalk::visit(ValueId id) {
@@ -193,8 +193,6 @@ Result<void> ValueWalk::leave() {
   return {};
 }
 
-// ---- classes and calls
-
 // A dtype is pickled as the name of a global, too.
 NodeId ValueWalk::global_node(std::uint32_t slot) {
   const GlobalName& name = classes_[slot].name;
@@ -204,11 +202,15 @@ NodeId ValueWalk::global_node(std::uint32_t slot) {
   return graph_.add_parent(ValueKind::kGlobal, {}, global_text(slot));
 }
 
-// All nodes that name a class share the text.
+// All nodes that name a class share the text; each pays for it, since copies of the graph may not.
 TextRange ValueWalk::global_text(std::uint32_t slot) {
   TextRange& text = global_texts_[slot];
   const GlobalName& name = classes_[slot].name;
-  if (text.size == 0) text = graph_.store_text(concat(name.module, "\n", name.name));
+  if (text.size == 0) {
+    text = graph_.store_text(concat(name.module, "\n", name.name));
+  } else {
+    budget_.spend(text.size);
+  }
   return text;
 }
 
@@ -257,8 +259,6 @@ Result<void> ValueWalk::visit_tensor(ValueId id, const PickleCall& call) {
   push(tensor->attributes);
   return open(frame);
 }
-
-// ---- children
 
 void ValueWalk::push(std::span<const ValueId> ids) {
   budget_.spend(ids.size());
@@ -334,8 +334,6 @@ void ValueWalk::push_opaque(const PickleCall& call, Frame& frame) {
   frame.pairs_end = pending_end();
 }
 
-// ---- nodes
-
 Result<NodeId> ValueWalk::close(const Frame& frame) {
   switch (frame.role) {
     case Role::kTensor: return graph_.add_tensor_with_attributes(frame.tensor, children_[0]);
@@ -405,8 +403,6 @@ Result<NodeId> ValueWalk::close_opaque(const Frame& frame) {
       is_named ? global_text(callable.slot) : graph_.store_text("operator\ncall");
   return graph_.add_parent(ValueKind::kOpaque, parts, name);
 }
-
-// ---- messages
 
 // The dotted path to the value that is being visited.
 std::string ValueWalk::path() const {

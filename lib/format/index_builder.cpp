@@ -5,6 +5,7 @@
 #include <numeric>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -81,20 +82,15 @@ void collect_entries(const Content& content, IndexParts& parts) {
 
 // Two names alike or with one hash stand in a row; the rules find them there.
 void collect_order(IndexParts& parts) {
-  struct Step {
-    std::uint64_t hash;
-    std::uint32_t entry;
-    auto operator<=>(const Step&) const = default;
-  };
-  std::vector<Step> steps;
-  steps.reserve(parts.entries.size());
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> by_hash;
+  by_hash.reserve(parts.entries.size());
   for (const fb::Entry& entry : parts.entries) {
-    steps.push_back({entry.name_hash(), static_cast<std::uint32_t>(steps.size())});
+    by_hash.emplace_back(entry.name_hash(), static_cast<std::uint32_t>(by_hash.size()));
   }
-  std::ranges::sort(steps);
-  parts.order.reserve(steps.size());
-  for (const Step& step : steps) {
-    parts.order.emplace_back(static_cast<std::uint32_t>(step.hash >> 32U), step.entry);
+  std::ranges::sort(by_hash);
+  parts.order.reserve(by_hash.size());
+  for (const auto& [hash, entry] : by_hash) {
+    parts.order.emplace_back(static_cast<std::uint32_t>(hash >> 32U), entry);
   }
 }
 

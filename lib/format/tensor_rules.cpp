@@ -96,8 +96,7 @@ std::string dims_text(const IndexView& view, const fb::Entry& entry) {
 
 std::string extent_text(const IndexView& view, const fb::Entry& entry) {
   const std::string_view dtype = dtype_name(static_cast<Dtype>(entry.dtype()));
-  const std::string form =
-      concat(dtype, ", ", dims_text(view, entry), ", offset ", entry.offset_bytes());
+  std::string form = concat(dtype, ", ", dims_text(view, entry), ", offset ", entry.offset_bytes());
   if (entry.segment() == kNoSegment) return form;
   const std::size_t count = view.segments.size();
   if (entry.segment() >= count) {

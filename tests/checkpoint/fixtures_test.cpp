@@ -13,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "support/checkpoint_check.h"
 #include "support/expectation.h"
 #include "support/file_bytes.h"
 
@@ -39,7 +40,8 @@ std::string picked(const std::string& storage, const ExpectedTensor& tensor, std
     const auto offset = tensor.storage_offset_bytes + static_cast<std::size_t>(element) * size;
     bytes += storage.substr(offset, size);
     std::size_t i = at.size();
-    while (i > 0 && ++at[i - 1] == tensor.shape[i - 1]) at[--i] = 0;
+    while (i > 0 && ++at[i - 1] == tensor.shape[i - 1])
+      at[--i] = 0;
     if (i == 0) break;
   }
   return bytes;
@@ -48,7 +50,8 @@ std::string picked(const std::string& storage, const ExpectedTensor& tensor, std
 // Decimal digits of a little-endian two's complement number of any length.
 std::string decimal(std::string_view little) {
   std::vector<unsigned> bytes;
-  for (const char byte : little) bytes.push_back(static_cast<unsigned char>(byte));
+  for (const char byte : little)
+    bytes.push_back(static_cast<unsigned char>(byte));
   const bool is_negative = bytes.back() >= 0x80;
   if (is_negative) {
     unsigned carry = 1;
@@ -148,8 +151,8 @@ void Comparison::nodes(std::size_t expected_number, std::uint32_t found) {
   if (expected.kind == "opaque") return opaque(expected, found);
   if (!is_container) scalar(expected, found);
   if (expected.kind == "tensor") {
-    const auto named =
-        std::ranges::find(expected_.tensors, expected.value.get<std::string>(), &ExpectedTensor::name);
+    const auto named = std::ranges::find(expected_.tensors, expected.value.get<std::string>(),
+                                         &ExpectedTensor::name);
     REQUIRE(named != expected_.tensors.end());
     tensors_.meet(expected_number, node.number);
     return tensor(*named, node.number);
@@ -165,7 +168,8 @@ void Comparison::nodes(std::size_t expected_number, std::uint32_t found) {
 void Comparison::children(std::span<const std::size_t> expected,
                           std::span<const std::uint32_t> found) {
   REQUIRE(found.size() == expected.size());
-  for (std::size_t i = 0; i < found.size(); ++i) nodes(expected[i], found[i]);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    nodes(expected[i], found[i]);
 }
 
 void Comparison::scalar(const ExpectedNode& expected, std::uint32_t found) {
@@ -175,8 +179,8 @@ void Comparison::scalar(const ExpectedNode& expected, std::uint32_t found) {
     case ValueKind::kBool: CHECK((graph.integer(found) != 0) == expected.value.get<bool>()); break;
     case ValueKind::kInt:
     case ValueKind::kBigInt: {
-      const std::string digits = expected.value.is_string() ? expected.value.get<std::string>()
-                                                            : expected.value.dump();
+      const std::string digits =
+          expected.value.is_string() ? expected.value.get<std::string>() : expected.value.dump();
       CHECK((text.empty() ? std::to_string(graph.integer(found)) : decimal(text)) == digits);
       break;
     }
@@ -251,6 +255,7 @@ TEST_SUITE("checkpoint/fixtures") {
       const auto found = checkpoint::open_checkpoint(path, {});
       REQUIRE_MESSAGE(found, (found ? "" : found.error().message()));
       CHECK(found->kind == "zip checkpoint");
+      CHECK(broken_promise(*found) == "");
       Comparison(read_expectation(description_of(path)), *found).run();
     }
   }
@@ -287,14 +292,17 @@ TEST_SUITE("checkpoint/fixtures") {
       const char* text;
     };
     const Row rows[] = {
-        {"quantized.pt", ErrorCode::kUnsupported, "`weight`: `torch._utils._rebuild_qtensor`: "
-                                                  "makes a quantized tensor"},
-        {"sparse_coo.pt", ErrorCode::kUnsupported, "`weight`: `torch._utils._rebuild_sparse_tensor"
-                                                   "`: makes a sparse tensor"},
+        {"quantized.pt", ErrorCode::kUnsupported,
+         "`weight`: `torch._utils._rebuild_qtensor`: "
+         "makes a quantized tensor"},
+        {"sparse_coo.pt", ErrorCode::kUnsupported,
+         "`weight`: `torch._utils._rebuild_sparse_tensor"
+         "`: makes a sparse tensor"},
         {"self_reference.pt", ErrorCode::kUnsupported, "`self`: an object that refers to itself"},
         {"torchscript.pt", ErrorCode::kUnsupported, "is a TorchScript archive: load it with"},
-        {"legacy.pt", ErrorCode::kUnsupported, "is a PyTorch checkpoint in the format from before "
-                                               "1.6: load it with"},
+        {"legacy.pt", ErrorCode::kUnsupported,
+         "is a PyTorch checkpoint in the format from before "
+         "1.6: load it with"},
     };
     for (const Row& row : rows) {
       CAPTURE(row.file);

@@ -115,7 +115,8 @@ const Row kRows[] = {
      "the name of a class is not text"},
     {"a class name with a line break", whole(text("m") + text("a\nb") + "\x93"),
      ErrorCode::kCorrupt, "is no name of a class"},
-    {"a class without a name", whole(global("m", "")), ErrorCode::kCorrupt, "is no name of a class"},
+    {"a class without a name", whole(global("m", "")), ErrorCode::kCorrupt,
+     "is no name of a class"},
     {"a class without a module", whole(global("", "C")), ErrorCode::kCorrupt, "is no name of"},
     {"BINPERSID of nothing", whole("Q"), ErrorCode::kCorrupt, "too few values"},
 
@@ -165,7 +166,7 @@ std::string busy_pickle() {
   return whole("}q\0("s + text("weight") + pickle::tensor() + pickle::short_text("list") +
                "](K\x01M\x01\x02J\1\2\3\4\x8a\x02\1\2" + "G" + repeat("\1", 8) + "eC\1\2" +
                pickle::stack_global("m", "C") + ")\x81}" + text("k") + "Nsb" + text("set") +
-               "\x8f(K\1\x90" + text("t") + "N\x88\x87" + text("d") +
+               "\x8f(K\1\x90" + text("t") + "N\x88\x86" + text("d") +
                pickle::ordered_dict({text("k"), "\x89"}) + "u");
 }
 

@@ -20,8 +20,8 @@ inline Result<checkpoint::Checkpoint> open_bytes(const std::string& bytes,
 }
 
 // An archive around this value (without PROTO and STOP).
-inline Result<checkpoint::Checkpoint> open_value(
-    const std::string& value, const std::vector<StorageBytes>& storages = {}) {
+inline Result<checkpoint::Checkpoint> open_value(const std::string& value,
+                                                 const std::vector<StorageBytes>& storages = {}) {
   return open_bytes(checkpoint_file(pickle::whole(value), storages));
 }
 

@@ -13,6 +13,10 @@ namespace weightmap::tests {
 namespace {
 
 using namespace std::string_literals;
+using checkpoint::decode_pickle;
+using checkpoint::Pickle;
+using checkpoint::PickleKind;
+using checkpoint::PickleLimits;
 using pickle::global;
 using pickle::little;
 using pickle::proto;
@@ -21,10 +25,6 @@ using pickle::short_text;
 using pickle::stack_global;
 using pickle::text;
 using pickle::whole;
-using checkpoint::decode_pickle;
-using checkpoint::Pickle;
-using checkpoint::PickleKind;
-using checkpoint::PickleLimits;
 
 std::string shown(const std::string& bytes) {
   const auto decoded = decode_pickle(bytes_of(bytes));
@@ -83,15 +83,30 @@ TEST_SUITE("checkpoint/pickle") {
         {"TUPLE", "(K\x01K\x02K\x03K\x04t", "(1, 2, 3, 4)"},
         {"TUPLE of nothing", "(t", "()"},
         {"EMPTY_LIST", "]", "[]"},
-        {"APPEND", "]K\x01" "a", "[1]"},
-        {"APPENDS", "](K\x01K\x02" "e", "[1, 2]"},
-        {"APPENDS twice and APPEND", "](K\x01" "e(K\x02K\x03" "eK\x04" "a", "[1, 2, 3, 4]"},
+        {"APPEND",
+         "]K\x01"
+         "a",
+         "[1]"},
+        {"APPENDS",
+         "](K\x01K\x02"
+         "e",
+         "[1, 2]"},
+        {"APPENDS twice and APPEND",
+         "](K\x01"
+         "e(K\x02K\x03"
+         "eK\x04"
+         "a",
+         "[1, 2, 3, 4]"},
         {"APPENDS of nothing", "](e", "[]"},
         {"EMPTY_DICT", "}", "{}"},
         {"SETITEM", "}K\x01K\x02s", "{1: 2}"},
         {"SETITEMS", "}(K\x01K\x02K\x03K\x04u", "{1: 2, 3: 4}"},
         {"SETITEMS twice", "}(K\x01K\x02u(K\x03K\x04u", "{1: 2, 3: 4}"},
-        {"lists that grow in turns", "]q\0]q\x01\x86h\0K\x01" "a0h\x01K\x02" "a0h\0K\x03" "a0"s,
+        {"lists that grow in turns",
+         "]q\0]q\x01\x86h\0K\x01"
+         "a0h\x01K\x02"
+         "a0h\0K\x03"
+         "a0"s,
          "([1, 3], [2])"},
         {"EMPTY_SET and ADDITEMS", "\x8f(K\x01K\x02\x90", "set{1, 2}"},
         {"FROZENSET", "(K\x01\x91", "frozenset{1}"},
@@ -104,21 +119,49 @@ TEST_SUITE("checkpoint/pickle") {
         {"INST", "(K\x01im\nC\n", "m.C(1)"},
         {"OBJ", "(" + global("m", "C") + "K\x01o", "m.C(1)"},
         {"BUILD", global("m", "C") + ")\x81}K\x01K\x02sb", "m.C() <- {1: 2}"},
-        {"APPEND to an object", global("m", "C") + ")\x81K\x01" "a(K\x02" "e",
+        {"APPEND to an object",
+         global("m", "C") + ")\x81K\x01"
+                            "a(K\x02"
+                            "e",
          "m.C() += [1, 2]"},
         {"SETITEM on an object", global("m", "C") + ")\x81K\x01K\x02s", "m.C() |= {1: 2}"},
         {"ADDITEMS to an object", global("m", "C") + ")\x81(K\x01\x90", "m.C() += [1]"},
         {"a call of what a call returned", global("m", "f") + ")R)R", "m.f()()"},
         {"BINPERSID", "K\x01\x85Q", "persistent(1)"},
-        {"POP", "K\x01K\x02" "0", "1"},
+        {"POP",
+         "K\x01K\x02"
+         "0",
+         "1"},
         {"POP of a mark", "K\x01(0", "1"},
-        {"POP_MARK", "K\x01(K\x02K\x03" "1", "1"},
-        {"DUP", "K\x01" "2\x86", "(1, 1)"},
-        {"BINPUT and BINGET", "K\x07q\x05" "0h\x05", "7"},
-        {"LONG_BINPUT and LONG_BINGET", "K\x07r\x05\0\0\0" "0j\x05\0\0\0"s, "7"},
-        {"a memo number set twice", "K\x07q\0" "0K\x08q\0" "0h\0"s, "8"},
-        {"MEMOIZE counts what was set", "K\x07\x94K\x08\x94\x86" "0h\0h\x01\x86"s, "(7, 8)"},
-        {"MEMOIZE after BINPUT", "K\x07q\x03\x30K\x08\x94" "0h\x01", "8"},
+        {"POP_MARK",
+         "K\x01(K\x02K\x03"
+         "1",
+         "1"},
+        {"DUP",
+         "K\x01"
+         "2\x86",
+         "(1, 1)"},
+        {"BINPUT and BINGET",
+         "K\x07q\x05"
+         "0h\x05",
+         "7"},
+        {"LONG_BINPUT and LONG_BINGET",
+         "K\x07r\x05\0\0\0"
+         "0j\x05\0\0\0"s,
+         "7"},
+        {"a memo number set twice",
+         "K\x07q\0"
+         "0K\x08q\0"
+         "0h\0"s,
+         "8"},
+        {"MEMOIZE counts what was set",
+         "K\x07\x94K\x08\x94\x86"
+         "0h\0h\x01\x86"s,
+         "(7, 8)"},
+        {"MEMOIZE after BINPUT",
+         "K\x07q\x03\x30K\x08\x94"
+         "0h\x01",
+         "8"},
         {"FRAME", "\x95" + little(2, 8) + "K\x07", "7"},
     };
     for (const Row& row : rows) {
@@ -160,7 +203,8 @@ TEST_SUITE("checkpoint/pickle") {
       asked.push_back(checkpoint::global_text(name));
       return Result<void>();
     };
-    const std::string bytes = whole(global("a", "B") + "0" + stack_global("c", "D.E") + "0(if\ng\n");
+    const std::string bytes =
+        whole(global("a", "B") + "0" + stack_global("c", "D.E") + "0(if\ng\n");
     REQUIRE(decode_pickle(bytes_of(bytes), note));
     CHECK(asked == std::vector<std::string>{"a.B", "c.D.E", "f.g"});
   }
@@ -178,14 +222,10 @@ TEST_SUITE("checkpoint/pickle") {
 
   TEST_CASE("a pickle costs at most as many values and steps as it has bytes") {
     const std::string busiest[] = {
-        repeat("N", 1000) + ".",
-        repeat("]", 1000) + ".",
-        repeat("(ia\nb\n", 1000) + ".",
-        repeat("(ca\nb\no", 1000) + ".",
-        "(" + repeat("(t", 1000) + "t.",
-        "]" + repeat("2", 1000) + ".",
-        repeat("K\x01\x85", 1000) + ".",
-        "K\x01\x85" + repeat("2Q", 1000) + ".",
+        repeat("N", 1000) + ".",         repeat("]", 1000) + ".",
+        repeat("(ia\nb\n", 1000) + ".",  repeat("(ca\nb\no", 1000) + ".",
+        "(" + repeat("(t", 1000) + "t.", "]" + repeat("2", 1000) + ".",
+        repeat("K\x01\x85", 1000) + ".", "K\x01\x85" + repeat("2Q", 1000) + ".",
     };
     for (const std::string& bytes : busiest) {
       CAPTURE(bytes.substr(0, 10));

@@ -40,7 +40,8 @@ std::string dotted(std::string_view global) {
 template <typename Id, typename Show>
 std::string list(std::span<const Id> items, const Show& show_one) {
   std::string out;
-  for (const Id item : items) out += (out.empty() ? "" : ", ") + show_one(item);
+  for (const Id item : items)
+    out += (out.empty() ? "" : ", ") + show_one(item);
   return out;
 }
 
@@ -88,7 +89,8 @@ class PickleText {
     std::string out = of(call.callable) + of(call.arguments);
     if (call.keyword_arguments != kNoValue) out += "(**" + of(call.keyword_arguments) + ")";
     if (call.appended.size > 0) out += " += [" + list(pickle_.items_of(call.appended), one) + "]";
-    if (call.set_items.size > 0) out += " |= {" + pairs(pickle_.items_of(call.set_items), one) + "}";
+    if (call.set_items.size > 0)
+      out += " |= {" + pairs(pickle_.items_of(call.set_items), one) + "}";
     if (call.state != kNoValue) out += " <- " + of(call.state);
     return out;
   }

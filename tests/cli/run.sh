@@ -20,7 +20,7 @@ normalized() {
   sed --regexp-extended \
     -e "s|$scratch/work|<dir>|g; s|$DATA|<data>|g" \
     -e 's/\b[0-9a-f]{32}\b/<digest>/g' \
-    -e 's/\b[0-9]+\.[0-9]+ s\b/<time>/g; s/\b[0-9]+\.[0-9]+ GB\/s/<rate>/g' \
+    -e 's/\b[0-9]+\.[0-9]+ s\b/<time>/g; s/\b[0-9]+\.[0-9]+ [GM]B\/s/<rate>/g' \
     -e 's/"seconds": ?[0-9.e-]+/"seconds": <time>/' "$1"
 }
 

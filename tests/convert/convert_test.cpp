@@ -198,7 +198,7 @@ TEST_CASE("objects of unknown classes are kept and reported") {
         report->opaque_classes.end());
   expect_refusal(convert_checkpoint(fixture("opaque"), dir / "y.wmap",
                                     {.checkpoint = {.strict_globals = true}}),
-                 ErrorCode::kUnsupported, "argparse");
+                 ErrorCode::kUnsafe, "argparse");
 }
 
 TEST_CASE("a checkpoint can be looked at without converting it") {

@@ -16,7 +16,8 @@ std::uint32_t crc32(std::string_view bytes) {
   std::uint32_t crc = 0xFFFFFFFFU;
   for (const char byte : bytes) {
     crc ^= static_cast<unsigned char>(byte);
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1U) ^ ((crc & 1U) != 0 ? 0xEDB88320U : 0U);
+    for (int bit = 0; bit < 8; ++bit)
+      crc = (crc >> 1U) ^ ((crc & 1U) != 0 ? 0xEDB88320U : 0U);
   }
   return ~crc;
 }
@@ -48,8 +49,8 @@ std::string directory_entry(const ZipEntry& entry, std::size_t offset) {
   const std::uint64_t size = entry.size_bytes.value_or(entry.data.size());
   const std::uint64_t header = entry.header_offset.value_or(offset);
   const bool is_large = entry.zip64 != Zip64::kNo;
-  const std::string block = little(1, 2) + little(24, 2) + little(size, 8) + little(stored, 8) +
-                            little(header, 8);
+  const std::string block =
+      little(1, 2) + little(24, 2) + little(size, 8) + little(stored, 8) + little(header, 8);
   const std::string extra = entry.zip64 == Zip64::kYes ? block : "";
   return little(0x02014B50, 4) + little(0, 4) + little(entry.flags, 2) + little(entry.method, 2) +
          little(0, 4) + little(crc32(entry.data), 4) + little(is_large ? kLook : stored, 4) +
@@ -179,7 +180,8 @@ std::string long_put(std::uint32_t number) {
 
 std::string joined(const std::vector<std::string>& parts) {
   std::string out;
-  for (const std::string& part : parts) out += part;
+  for (const std::string& part : parts)
+    out += part;
   return out;
 }
 
@@ -206,7 +208,8 @@ std::string call(std::string_view function, const std::vector<std::string>& argu
 std::string repeat(std::string_view bytes, std::size_t count) {
   std::string out;
   out.reserve(bytes.size() * count);
-  for (std::size_t i = 0; i < count; ++i) out += bytes;
+  for (std::size_t i = 0; i < count; ++i)
+    out += bytes;
   return out;
 }
 
@@ -221,8 +224,8 @@ std::string sizes(const std::vector<std::int64_t>& numbers) {
 }
 
 std::string storage(const TensorCall& of) {
-  return tuple({text("storage"), global("torch", of.storage_class), text(of.key),
-                text(of.location), integer(of.numel)}) +
+  return tuple({text("storage"), global("torch", of.storage_class), text(of.key), text(of.location),
+                integer(of.numel)}) +
          "Q";
 }
 

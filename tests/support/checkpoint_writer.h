@@ -77,9 +77,9 @@ namespace pickle {
 std::string little(std::uint64_t value, int bytes);
 
 std::string proto(std::uint8_t version = 2);
-std::string text(std::string_view value);       // BINUNICODE
+std::string text(std::string_view value);        // BINUNICODE
 std::string short_text(std::string_view value);  // SHORT_BINUNICODE
-std::string integer(std::int64_t value);        // BININT1, BININT or LONG1, as Python chooses
+std::string integer(std::int64_t value);         // BININT1, BININT or LONG1, as Python chooses
 std::string long1(std::string_view bytes);
 std::string real(double value);
 std::string boolean(bool value);

@@ -67,11 +67,13 @@ Expectation read_expectation(const std::string& json_path) {
   for (const Json& storage : json.at("storages")) {
     expected.storages.push_back({storage.at("size_bytes"), from_hex(storage.at("bytes"))});
   }
-  for (const Json& tensor : json.at("tensors")) expected.tensors.push_back(read_tensor(tensor));
+  for (const Json& tensor : json.at("tensors"))
+    expected.tensors.push_back(read_tensor(tensor));
   for (const Json& module : json.at("modules")) {
     expected.modules.push_back({module.at("path"), module.at("version")});
   }
-  for (const Json& node : json.at("values").at("nodes")) expected.nodes.push_back(read_node(node));
+  for (const Json& node : json.at("values").at("nodes"))
+    expected.nodes.push_back(read_node(node));
   expected.root = json.at("values").at("root");
   return expected;
 }

@@ -25,7 +25,6 @@ void add_number(const std::string& line, MappedMemory& memory) {
   std::uint64_t kibibytes = 0;
   words >> name >> kibibytes;
   const std::uint64_t bytes = kibibytes * 1024;
-  if (name == "Size:") memory.size_bytes += bytes;
   if (name == "Rss:") memory.rss_bytes += bytes;
   if (name == "Pss:") memory.pss_bytes += bytes;
   if (name == "Private_Clean:" || name == "Private_Dirty:") memory.private_bytes += bytes;

@@ -10,7 +10,6 @@ namespace weightmap::demo {
 
 // What a process holds of one file that it maps, as the kernel counts it in /proc/PID/smaps.
 struct MappedMemory {
-  std::uint64_t size_bytes = 0;     // address space
   std::uint64_t rss_bytes = 0;      // pages that are there
   std::uint64_t pss_bytes = 0;      // each page divided by the number of processes that map it
   std::uint64_t private_bytes = 0;  // pages that no other process maps

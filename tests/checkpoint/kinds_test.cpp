@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is not a checkpoint is named for what it is.
+#include <string>
+#include <sys/stat.h>
+
+#include <doctest/doctest.h>
+
+#include "opened.h"
+
+namespace weightmap::tests {
+namespace {
+
+using namespace std::string_literals;
+
+struct Row {
+  std::string name;
+  std::string bytes;
+  ErrorCode code;
+  std::string text;
+};
+
+std::string zip_of(const std::vector<std::string>& names) {
+  std::vector<ZipEntry> entries;
+  for (const std::string& name : names)
+    entries.push_back({.name = name, .data = "x"});
+  return write_zip(entries);
+}
+
+const Row kRows[] = {
+    {"an empty file", "", ErrorCode::kWrongKind, "is an empty file"},
+    {"rubbish", "rubbish", ErrorCode::kWrongKind, "is of a kind that is not known"},
+    {"a weight file", "\x89WMAP\r\n\x1a" + std::string(120, '\0'), ErrorCode::kWrongKind,
+     "is a weight file already"},
+    {"the format before 1.6", "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.",
+     ErrorCode::kUnsupported,
+     "is a PyTorch checkpoint in the format from before 1.6: load it with torch.load and save it"},
+    {"a tar archive", std::string(257, 'x') + "ustar" + std::string(250, '\0'),
+     ErrorCode::kWrongKind, "is a tar archive"},
+    {"safetensors",
+     pickle::little(60, 8) + R"({"a":{"dtype":"F32","shape":[1],)" +
+         R"("data_offsets":[0,4]}}      )" + "1234",
+     ErrorCode::kUnsupported, "is a safetensors file: load it with safetensors"},
+    {"GGUF", "GGUF\3\0\0\0"s, ErrorCode::kWrongKind, "is a GGUF file"},
+    {"HDF5", "\x89HDF\r\n\x1a\n", ErrorCode::kWrongKind, "is an HDF5 file"},
+    {"gzip", "\x1f\x8b\x08\0\0"s, ErrorCode::kWrongKind, "is a gzip archive: unpack it"},
+    {"a web page", "\n<!DOCTYPE html><html>404", ErrorCode::kWrongKind, "is an HTML page"},
+    {"a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+     ErrorCode::kWrongKind, "is a Git LFS pointer, not the file it stands for: run `git lfs pull`"},
+    {"a bare pickle", pickle::whole("N"), ErrorCode::kWrongKind, "is a bare pickle"},
+    {"an empty zip archive", write_zip({}, {.zip64_end = false}), ErrorCode::kWrongKind,
+     "is an empty zip archive"},
+    {"numpy's npz", zip_of({"weight.npy", "bias.npy"}), ErrorCode::kWrongKind,
+     "is a zip archive, but no checkpoint: record `weight.npy` lies in no directory"},
+    {"any other zip", zip_of({"word/document.xml"}), ErrorCode::kWrongKind,
+     "is a zip archive, but no checkpoint: there is no record `word/data.pkl`"},
+    {"TorchScript", zip_of({"m/data/0", "m/data.pkl", "m/constants.pkl", "m/version"}),
+     ErrorCode::kUnsupported,
+     "is a TorchScript archive: load it with torch.jit.load and torch.save its state_dict()"},
+    {"torch.package", zip_of({"p/.data/version", "p/.data/extern_modules", "p/m/model.pkl"}),
+     ErrorCode::kWrongKind, "is a torch.package: load the model with torch.package"},
+    {"an exported program", zip_of({"e/archive_format", "e/models/model.json", "e/data/weights/0"}),
+     ErrorCode::kWrongKind, "is an exported program (.pt2): load it with torch.export.load"},
+    {"TorchScript before 1.2", zip_of({"m/model.json", "m/tensors/0"}), ErrorCode::kUnsupported,
+     "is a TorchScript archive from before 1.2"},
+    {"a zip archive cut short", zip_of({"a/data.pkl"}).substr(0, 50), ErrorCode::kCorrupt,
+     "the file is cut short: a zip archive ends with its directory, but the last of these 50 bytes "
+     "are none"},
+    {"the first four bytes of a zip archive", "PK\3\4", ErrorCode::kCorrupt,
+     "the file is cut short"},
+};
+
+TEST_SUITE("checkpoint/kinds") {
+  TEST_CASE("a file of another kind is named, with what to do where that is certain") {
+    for (const Row& row : kRows) {
+      CAPTURE(row.name);
+      const auto found = open_bytes(row.bytes);
+      REQUIRE_FALSE(found);
+      CAPTURE(found.error().message());
+      CHECK(found.error().code() == row.code);
+      CHECK(contains(found.error().message(), "/model.pt: " + row.text));
+    }
+  }
+
+  TEST_CASE("what is no file is told as the system tells it") {
+    const TempDir directory;
+    const auto missing = checkpoint::open_checkpoint(directory / "missing.pt", {});
+    REQUIRE_FALSE(missing);
+    CHECK(missing.error().code() == ErrorCode::kNotFound);
+    CHECK(contains(missing.error().message(), "missing.pt: "));
+    const auto folder = checkpoint::open_checkpoint(directory.path(), {});
+    REQUIRE_FALSE(folder);
+    CHECK(folder.error().code() == ErrorCode::kInvalidArgument);
+    CHECK(contains(folder.error().message(), "is a directory"));
+    REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
+    CHECK_FALSE(checkpoint::open_checkpoint(directory / "fifo", {}));
+  }
+
+  TEST_CASE("the name of a file says nothing about its kind") {
+    const TempDir directory;
+    write_file(directory / "model.txt", checkpoint_file(pickle::whole("N")));
+    CHECK(checkpoint::open_checkpoint(directory / "model.txt", {}));
+  }
+}
+
+}  // namespace
+}  // namespace weightmap::tests

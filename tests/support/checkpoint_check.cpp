@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/checkpoint_check.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace weightmap::tests {
+namespace {
+
+using checkpoint::Checkpoint;
+using checkpoint::Storage;
+using checkpoint::Tensor;
+__extension__ using Wide = __int128;
+
+bool storages_are_apart(const Checkpoint& found) {
+  std::vector<Storage> storages = found.storages;
+  std::ranges::sort(storages, {}, &Storage::offset_bytes);
+  Wide end = 0;
+  for (const Storage& storage : storages) {
+    if (storage.size_bytes == 0 || Wide{storage.offset_bytes} < end) return false;
+    end = Wide{storage.offset_bytes} + storage.size_bytes;
+  }
+  return end <= Wide{found.file.size_bytes()};
+}
+
+bool has_places(const Checkpoint& found, const Tensor& tensor) {
+  return tensor.rank <= 64 && tensor.dims_begin + 2U * tensor.rank <= found.dims.size() &&
+         (tensor.storage == checkpoint::kNoStorage || tensor.storage < found.storages.size());
+}
+
+bool is_inside(const Checkpoint& found, const Tensor& tensor) {
+  Wide last = 0;
+  bool is_empty = false;
+  for (std::size_t i = 0; i < tensor.rank; ++i) {
+    const std::int64_t size = found.shape(tensor)[i];
+    const std::int64_t stride = found.strides(tensor)[i];
+    if (size < 0 || stride < 0) return false;
+    is_empty = is_empty || size == 0;
+    last += (Wide{size} - 1) * stride;
+  }
+  if (tensor.meta || tensor.uninitialized) return tensor.storage == checkpoint::kNoStorage;
+  if (tensor.storage == checkpoint::kNoStorage) return is_empty && tensor.offset_bytes == 0;
+  const Wide extent = is_empty ? 0 : (last + 1) * (dtype_info(tensor.dtype).element_bits / 8);
+  return Wide{tensor.offset_bytes} + extent <= Wide{found.storages[tensor.storage].size_bytes};
+}
+
+bool is_in_order(const Checkpoint& found, std::uint32_t number) {
+  const ValueGraph& graph = found.values;
+  const ValueNode& node = graph.node(number);
+  if (Wide{node.text_begin} + node.text_size > Wide(graph.all_text().size()) ||
+      Wide{node.first_child} + node.child_count > Wide(graph.all_children().size())) {
+    return false;
+  }
+  if (node.kind == ValueKind::kTensor && node.number >= found.tensors.size()) return false;
+  return std::ranges::all_of(graph.children(number),
+                             [&](std::uint32_t child) { return child < number; });
+}
+
+}  // namespace
+
+std::string broken_promise(const Checkpoint& found) {
+  if (!storages_are_apart(found)) return "storages are not apart and inside the file";
+  for (const Tensor& tensor : found.tensors) {
+    if (!has_places(found, tensor)) return "a tensor has no dims or no storage";
+    if (!is_inside(found, tensor)) return "a tensor is not inside its storage";
+  }
+  if (found.values.empty()) return "there is no value";
+  for (std::uint32_t node = 0; node < found.values.size(); ++node) {
+    if (!is_in_order(found, node)) return "a node is out of order";
+  }
+  return "";
+}
+
+}  // namespace weightmap::tests
