@@ -68,8 +68,10 @@ int report(const Error& error, Style style, std::string_view hint) {
 
 int report_wrong_usage(std::string message, const std::string& command) {
   // The parser's sentences begin with a capital; names of operands are all capitals.
-  const bool is_sentence = message.size() > 1 && std::islower(message[1]) != 0;
-  if (is_sentence) message[0] = static_cast<char>(std::tolower(message[0]));
+  const bool is_sentence =
+      message.size() > 1 && std::islower(static_cast<unsigned char>(message[1])) != 0;
+  if (is_sentence)
+    message[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(message[0])));
   print_error(message, fmt::format("see weightmap {}--help", command.empty() ? "" : command + " "));
   return kWrongUsage;
 }

@@ -121,7 +121,7 @@ def numbers():
 
 
 def large():
-    return {"weight": Tensor(256, 1 << 20), "bias": Tensor(16)}  # 1 GiB
+    return {"weight": Tensor(128, 1 << 20), "bias": Tensor(16)}  # 512 MiB
 
 
 class Attack:

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
-
 #include <weightmap/convert.h>
 
 int main(int argc, char** argv) {
