@@ -228,7 +228,7 @@ void DraftReader::uninitialized_buffer(TensorDraft& draft) {
 }
 
 const PickleValue& DraftReader::next(std::string_view what) {
-  static const PickleValue kMissing;
+  static const PickleValue kMissing{};
   if (failure_) return kMissing;
   if (!has_next()) {
     fail(ErrorCode::kCorrupt, concat(what, " is missing"));

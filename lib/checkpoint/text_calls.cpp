@@ -37,12 +37,13 @@ bool is_latin1(std::string_view encoding) {
 std::optional<std::string> to_latin1(std::string_view text) {
   std::string bytes;
   bytes.reserve(text.size());
+  const auto byte = [&](std::size_t i) -> unsigned { return static_cast<unsigned char>(text[i]); };
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    if (lead < 0x80) {
+    if (byte(i) < 0x80) {
       bytes += text[i];
-    } else if (lead < 0xC4) {  // U+0080 to U+00FF in two bytes
-      bytes += static_cast<char>((lead << 6U) | (static_cast<unsigned char>(text[++i]) & 0x3FU));
+    } else if (byte(i) < 0xC4) {  // U+0080 to U+00FF in two bytes
+      bytes += static_cast<char>((byte(i) << 6U & 0xC0U) | (byte(i + 1) & 0x3FU));
+      ++i;
     } else {
       return std::nullopt;
     }

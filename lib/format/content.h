@@ -20,8 +20,8 @@ namespace weightmap::format {
 
 struct TensorContent {
   std::string name;
-  Dtype dtype = Dtype::kFloat32;
-  std::uint16_t flags = 0;
+  Dtype dtype = Dtype::kFloat32;  // REQUIRES: one of the enumerators
+  std::uint16_t flags = 0;        // EntryFlag
   std::uint32_t segment = kNoSegment;
   std::uint64_t offset_bytes = 0;  // in the segment
   std::vector<std::int64_t> shape;

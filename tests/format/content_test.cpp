@@ -70,6 +70,11 @@ constexpr auto kUnsupported = ErrorCode::kUnsupported;
 const Row kBadContents[] = {
     {"R15: tensors 0 (`w`) and 1 (`w`) have the same name",
      [](Content& c) { c.tensors[1].name = c.tensors[0].name; }},
+    {"R15: tensors 0 (`layers.5311.w`) and 1 (`edUqPG}x`) have names with the same hash",
+     [](Content& c) {
+       c.tensors[0].name = std::string("layers.5311.w");
+       c.tensors[1].name = std::string("edUqPG}x");
+     }},
     {"R13: the name of tensor 1 (``) is empty", [](Content& c) { c.tensors[1].name.clear(); }},
     {"R13: the name of tensor 1 (`tied\\xff`) is not valid UTF-8",
      [](Content& c) { c.tensors[1].name += "\xFF"; }},

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "base/hash.h"
 #include "support/check_file.h"
 #include "support/golden_files.h"
 
@@ -44,6 +45,31 @@ TEST_SUITE("format/find") {
       CHECK_FALSE(index.view.find(""));
       CHECK_FALSE(index.view.find(numbered_names(count + 1).back()));
     }
+  }
+
+  // Whoever knows XXH3 can choose names for their hashes: these share the upper 32 bits, hence a
+  // bucket and all that `order` says of them.
+  TEST_CASE("names whose hashes begin alike are told apart") {
+    std::vector<std::string> names = {"n#.4UgU_", "dG X+GVj", "C),>fv|'", "W#:MEm)p",
+                                      "'0._obh|", "~US#Eh(f", "4(abQ Nh", "Ji5d5y)a",
+                                      "+omqWtH8", "q-0%I|=K", "/~@5R>La"};
+    const std::string absent = "M-&Mhv[W";
+    for (const std::string& name : names)
+      REQUIRE((name_hash(name) >> 32U) == 0x12345678U);
+    REQUIRE((name_hash(absent) >> 32U) == 0x12345678U);
+    const auto index = index_of_names(names);
+    for (std::uint32_t i = 0; i < names.size(); ++i)
+      CHECK(index.view.find(names[i]) == i);
+    CHECK_FALSE(index.view.find(absent));
+  }
+
+  TEST_CASE("a name is not taken for another with the same hash") {
+    const std::string name = "layers.5311.w";
+    const std::string twin = "edUqPG}x";
+    REQUIRE(name_hash(name) == name_hash(twin));
+    const auto index = index_of_names({name});
+    CHECK(index.view.find(name) == 0);
+    CHECK_FALSE(index.view.find(twin));
   }
 
   TEST_CASE("names of any length and script are found") {

@@ -21,7 +21,7 @@ template <typename T>
 std::vector<T> elements(const std::string& bytes) {
   static_assert(std::endian::native == std::endian::little, "the files are little-endian");
   std::vector<T> result(bytes.size() / sizeof(T));
-  std::memcpy(result.data(), bytes.data(), result.size() * sizeof(T));
+  if (!result.empty()) std::memcpy(result.data(), bytes.data(), result.size() * sizeof(T));
   return result;
 }
 
