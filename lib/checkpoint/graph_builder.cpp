@@ -54,7 +54,7 @@ TextRange GraphBuilder::store_text(std::string_view text) {
 }
 
 std::string_view GraphBuilder::text(std::uint32_t node) const {
-  return std::string_view(text_).substr(nodes_[node].text_begin, nodes_[node].text_size);
+  return {text_.data() + nodes_[node].text_begin, nodes_[node].text_size};
 }
 
 std::span<const std::uint32_t> GraphBuilder::children(std::uint32_t node) const {

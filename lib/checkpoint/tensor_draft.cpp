@@ -70,7 +70,7 @@ class DraftReader {
   void old_state(const PickleCall& call, TensorDraft& draft);
   bool is_empty(const PickleValue& value) const;
 
-  void fail(ErrorCode code, std::string message) {
+  void fail(ErrorCode code, std::string_view message) {
     if (!failure_) failure_ = Error(code, concat(quoted(global_text(function_)), ": ", message));
   }
   void wrong(std::string_view what, std::string_view expected) {
@@ -228,11 +228,11 @@ void DraftReader::uninitialized_buffer(TensorDraft& draft) {
 }
 
 const PickleValue& DraftReader::next(std::string_view what) {
-  static const PickleValue kMissing{};
-  if (failure_) return kMissing;
+  static const PickleValue missing{};
+  if (failure_) return missing;
   if (!has_next()) {
     fail(ErrorCode::kCorrupt, concat(what, " is missing"));
-    return kMissing;
+    return missing;
   }
   const ValueId id = arguments_.front();
   arguments_ = arguments_.subspan(1);

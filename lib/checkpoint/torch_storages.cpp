@@ -86,7 +86,7 @@ Result<StorageMention> TorchStorages::read(const PickleValue& value) {
 // The text of a key may be long and mentioned often: it is looked up once.
 Result<std::uint32_t> TorchStorages::find(ValueId key) {
   if (known_[key] == kNotAskedYet) {
-    const auto found = find_(pickle_.text(pickle_.values[key]));
+    auto found = find_(pickle_.text(pickle_.values[key]));
     if (!found) return found;
     known_[key] = *found;
   }
