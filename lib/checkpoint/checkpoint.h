@@ -61,11 +61,15 @@ struct ReadOptions {
 };
 
 // Reads the directory and the pickle of a checkpoint, not its storages. Nothing in the file is
-// executed. Every tensor of the result lies inside its storage, every storage inside the file.
-// Errors: kNotFound, kIo; kWrongKind (the message names what the file is and, when certain, what to
-// do); kCorrupt; kUnsupported (named: a quantized tensor, a deflated record ...); kUnsafe (a global
-// that only an attack names). Messages begin with the path. Memory: a constant and a constant
-// factor of the pickle's size (pickle.h).
+// executed. Every tensor of the result lies inside its storage, every storage inside the file and
+// apart from the others. A tensor node has an attributes child where the tensor has Python
+// attributes; names of classes are those of today's Python and PyTorch (`builtins`).
+// Errors: kNotFound, kIo, kInvalidArgument (not a regular file); kWrongKind (the message names
+// what the file is and, when certain, what to do); kCorrupt; kUnsupported (named: a quantized
+// tensor, a compressed record ...); kUnsafe (a class or function that only an attack names, or
+// that strict_globals refuses). Messages begin with the path.
+// Memory: a constant and a constant factor of the directory's and the pickle's size, whatever
+// they repeat.
 Result<Checkpoint> open_checkpoint(const std::string& path, const ReadOptions& options);
 
 }  // namespace weightmap::checkpoint

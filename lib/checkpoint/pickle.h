@@ -68,9 +68,8 @@ struct PickleCall {
 // Bounds on what a pickle of N bytes may cost; tests count against them.
 struct PickleLimits {
   static constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 31U;
-  static constexpr std::uint32_t kMaxDepth = 1000;     // nesting of values, and of marks
-  static constexpr std::uint32_t kValuesPerByte = 1;   // no opcode makes more than it has bytes
-  static constexpr std::uint32_t kMemoryPerByte = 64;  // of the decoder and its result
+  static constexpr std::uint32_t kMaxDepth = 1000;    // nesting of values, and of marks
+  static constexpr std::uint32_t kValuesPerByte = 1;  // so many items, calls and steps, too
 };
 
 // The values refer to `bytes`, which the caller keeps. Values are shared and, when the pickle says

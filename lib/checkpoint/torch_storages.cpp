@@ -52,6 +52,9 @@ TorchStorages::TorchStorages(const Pickle& pickle,
       known_(pickle.values.size(), kNotAskedYet) {}
 
 Result<StorageMention> TorchStorages::read(const PickleValue& value) {
+  if (value.kind == PickleKind::kCall) {
+    return Error(ErrorCode::kUnsupported, "a storage that is kept inside of the pickle");
+  }
   if (value.kind != PickleKind::kPersistent) return corrupt("a tensor without a storage");
   const PickleValue& id = pickle_.values[value.slot];
   if (id.kind != PickleKind::kTuple || id.range.size != kParts) {

@@ -74,10 +74,8 @@ Result<SmallEnd> read_small_end(const io::File& file) {
   if (auto read = file.read_at(size - tail.size(), tail); !read) return read.error();
   const auto at = tail.size() < kEndBytes ? std::nullopt : find_end(tail);
   if (!at) {
-    return corrupt(file,
-                   "the file is cut short: a zip archive ends with its directory, but the last of "
-                   "these ",
-                   size, " bytes are none");
+    return corrupt(file, "the file is cut short: there is no zip directory at its end, it has ",
+                   size, " bytes");
   }
   const auto end = std::span<const std::byte>(tail).subspan(*at);
   return SmallEnd{.offset_bytes = size - tail.size() + *at,

@@ -63,8 +63,7 @@ const Row kRows[] = {
     {"TorchScript before 1.2", zip_of({"m/model.json", "m/tensors/0"}), ErrorCode::kUnsupported,
      "is a TorchScript archive from before 1.2"},
     {"a zip archive cut short", zip_of({"a/data.pkl"}).substr(0, 50), ErrorCode::kCorrupt,
-     "the file is cut short: a zip archive ends with its directory, but the last of these 50 bytes "
-     "are none"},
+     "the file is cut short: there is no zip directory at its end, it has 50 bytes"},
     {"the first four bytes of a zip archive", "PK\3\4", ErrorCode::kCorrupt,
      "the file is cut short"},
 };

@@ -361,6 +361,8 @@ TEST_SUITE("checkpoint/torch_values") {
          "a tensor with 65 dimensions, at most 64"},
         {s, ErrorCode::kUnsupported, "a storage that is no tensor's"},
         {text("0") + "Q", ErrorCode::kUnsupported, "a storage that is no tensor's"},
+        {call(v2, {call(global("torch.storage", "_load_from_bytes"), {"C\x01x"})}),
+         ErrorCode::kUnsupported, "a storage that is kept inside of the pickle"},
         {call(v2, {text("0") + "Q"}), ErrorCode::kUnsupported, "a persistent id that is not"},
         {call(v2, {tuple({text("module"), text(""), text(""), text(""), text("")}) + "Q"}),
          ErrorCode::kCorrupt, "a persistent id that names no storage"},

@@ -137,7 +137,7 @@ int main(int argc, char** argv) {
   try {
     return weightmap::demo::run({argv, argv + argc});
   } catch (const std::exception& error) {  // the standard library's: no memory, no terminal
-    fmt::print(stderr, "weightmap_demo: {}\n", error.what());
+    std::fprintf(stderr, "weightmap_demo: %s\n", error.what());
     return 1;
   }
 }
