@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "weightmap/composite.h"
 #include "weightmap/dtype.h"
 #include "weightmap/result.h"
 #include "weightmap/value_graph.h"
@@ -19,11 +21,26 @@ namespace weightmap::checkpoint {
 
 inline constexpr std::uint32_t kNoStorage = 0xFFFFFFFFU;
 
-// A range of bytes in the source file that tensors view. Ranges of two storages never overlap.
+// How the bytes of a storage lie in its file.
+enum class Packing : std::uint8_t {
+  kNone,      // as they are
+  kDeflated,  // as one DEFLATE stream
+};
+
+// Bytes that tensors view: a range of one of the source's files. Ranges of two storages never
+// overlap. StorageReader (storage_reader.h) reads them.
 struct Storage {
-  std::string key;  // as the file calls it, for messages
-  std::uint64_t offset_bytes = 0;
-  std::uint64_t size_bytes = 0;
+  std::string key;                 // as the source calls it, for messages
+  std::uint32_t file = 0;          // in Checkpoint::files
+  std::uint64_t offset_bytes = 0;  // in the file
+  std::uint64_t packed_bytes = 0;  // in the file
+  std::uint64_t size_bytes = 0;    // unpacked; not 0
+  Packing packing = Packing::kNone;
+  std::uint8_t swapped_bytes = 1;      // units of so many bytes are big-endian: 1, 2, 4, 8
+  std::optional<std::uint32_t> crc32;  // of the unpacked bytes as stored, where the source says it
+
+  // Whether a reader of the file may use its bytes in place.
+  bool is_plain() const { return packing == Packing::kNone && swapped_bytes == 1; }
 };
 
 struct Tensor {
@@ -40,13 +57,34 @@ struct Tensor {
   bool uninitialized = false;
 };
 
+struct CompositePart {
+  std::string role;          // "values": FORMAT.md 3 names them
+  std::uint32_t tensor = 0;  // in Checkpoint::tensors; no other part's and no kTensor node's
+};
+
+// One object that several tensors make up: quantized, sparse, nested ...
+struct Composite {
+  CompositeKind kind = CompositeKind::kQuantizedPerTensor;
+  Dtype dtype = Dtype::kFloat32;  // of what it stands for, as its flags and shape are
+  bool requires_grad = false;
+  bool is_parameter = false;
+  std::vector<std::int64_t> shape;
+  std::vector<CompositePart> parts;
+  std::vector<double> reals;
+  std::vector<std::int64_t> integers;
+  std::string class_name;  // wrapper_subclass: "module.Class"
+};
+
 struct Checkpoint {
-  io::File file;
-  std::string kind;  // for people: "zip checkpoint"
+  std::vector<io::File> files;  // at least one
+  std::string kind;             // for people: "zip checkpoint"
   std::vector<Storage> storages;
   std::vector<Tensor> tensors;     // one a tensor object, in order of first mention
   std::vector<std::int64_t> dims;  // of all tensors
-  ValueGraph values;  // the whole object; a kTensor node's number is a place in `tensors`
+  std::vector<Composite> composites;
+  // The whole object; the number of a kTensor node is a place in `tensors`, that of a kComposite
+  // node one in `composites`.
+  ValueGraph values;
 
   std::span<const std::int64_t> shape(const Tensor& tensor) const {
     return std::span(dims).subspan(tensor.dims_begin, tensor.rank);
@@ -61,7 +99,7 @@ struct ReadOptions {
 };
 
 // Reads the directory and the pickle of a checkpoint, not its storages. Nothing in the file is
-// executed. Every tensor of the result lies inside its storage, every storage inside the file and
+// executed. Every tensor of the result lies inside its storage, every storage inside its file and
 // apart from the others. A tensor node has an attributes child where the tensor has Python
 // attributes; names of classes are those of today's Python and PyTorch (`builtins`).
 // Errors: kNotFound, kIo, kInvalidArgument (not a regular file); kWrongKind (the message names

@@ -48,9 +48,10 @@ constexpr auto kSigns = std::to_array<Sign>({
 class TorchZip {
  public:
   TorchZip(io::File file, ZipArchive archive)
-      : archive_(std::move(archive)),
-        checkpoint_{.file = std::move(file), .kind = "zip checkpoint"},
-        storage_of_(archive_.records().size(), kNoStorage) {}
+      : archive_(std::move(archive)), storage_of_(archive_.records().size(), kNoStorage) {
+    checkpoint_.kind = "zip checkpoint";
+    checkpoint_.files.push_back(std::move(file));
+  }
 
   Result<Checkpoint> read(const ReadOptions& options);
 
@@ -63,13 +64,14 @@ class TorchZip {
   Result<void> place_storages();
   Result<void> check_overlaps();
 
+  const io::File& file() const { return checkpoint_.files.front(); }
   const ZipRecord* find(std::string_view name) const { return archive_.find(concat(root_, name)); }
   Result<std::vector<std::byte>> read_record(const ZipRecord& record, std::uint64_t max_bytes);
   Result<std::string> read_text(const ZipRecord& record);
   Result<std::uint32_t> find_storage(std::string_view key);
 
   Error error(ErrorCode code, std::string_view message) const {
-    return {code, concat(checkpoint_.file.path(), ": ", message)};
+    return {code, concat(file().path(), ": ", message)};
   }
 
   struct UsedRange {
@@ -183,11 +185,11 @@ Result<std::vector<std::byte>> TorchZip::read_record(const ZipRecord& record,
     return error(ErrorCode::kUnsupported, concat("record ", quoted(record.name), " has ",
                                                  record.size_bytes, " bytes, at most ", max_bytes));
   }
-  const auto offset = archive_.data_offset(checkpoint_.file, record);
+  const auto offset = archive_.data_offset(file(), record);
   if (!offset) return offset.error();
   used_.push_back({*offset, &record});
   std::vector<std::byte> bytes(record.size_bytes);
-  if (auto read = checkpoint_.file.read_at(*offset, bytes); !read) return read.error();
+  if (auto read = file().read_at(*offset, bytes); !read) return read.error();
   return bytes;
 }
 
@@ -210,7 +212,9 @@ Result<std::uint32_t> TorchZip::find_storage(std::string_view key) {
   if (storage == kNoStorage) {
     storage = static_cast<std::uint32_t>(storage_records_.size());
     storage_records_.push_back(record);
-    checkpoint_.storages.push_back({.key = std::string(key), .size_bytes = record->size_bytes});
+    checkpoint_.storages.push_back({.key = std::string(key),
+                                    .packed_bytes = record->stored_bytes,
+                                    .size_bytes = record->size_bytes});
   }
   return storage;
 }
@@ -224,7 +228,7 @@ Result<void> TorchZip::place_storages() {
   });
   for (const std::uint32_t storage : order) {
     const ZipRecord& record = *storage_records_[storage];
-    const auto offset = archive_.data_offset(checkpoint_.file, record);
+    const auto offset = archive_.data_offset(file(), record);
     if (!offset) return offset.error();
     checkpoint_.storages[storage].offset_bytes = *offset;
     used_.push_back({*offset, &record});

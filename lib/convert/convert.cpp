@@ -10,6 +10,7 @@
 #include "base/strided.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/storage_reader.h"
 #include "convert/plan.h"
 #include "format/segment_digest.h"
 #include "io/file.h"
@@ -58,29 +59,32 @@ class DataPass {
     for (std::size_t segment = 0; segment < layout_.segments.size(); ++segment) {
       const Result<void> padded = writer_.pad_to(layout_.segments[segment].offset_bytes);
       if (!padded) return padded.error();
-      const Result<void> copied = copy(source_.storages[plan_.segment_storages[segment]]);
+      const Result<void> copied = copy(plan_.segments[segment]);
       if (!copied) return copied.error();
     }
     return std::move(digests_);
   }
 
  private:
-  Result<void> copy(const checkpoint::Storage& storage) {
-    format::SegmentDigester digester(storage.size_bytes);
-    for (std::uint64_t done = 0; done < storage.size_bytes;) {
-      const std::span<std::byte> room = writer_.room(storage.size_bytes - done);
-      const Result<void> read = source_.file.read_at(storage.offset_bytes + done, room);
+  Result<void> copy(const convert::SegmentSource& segment) {
+    checkpoint::StorageReader reader(source_, source_.storages[segment.storage]);
+    const Result<void> skipped = reader.skip(segment.begin_bytes);
+    if (!skipped) return skipped.error();
+    format::SegmentDigester digester(segment.size_bytes);
+    for (std::uint64_t done = 0; done < segment.size_bytes;) {
+      const std::span<std::byte> room = writer_.room(segment.size_bytes - done);
+      const Result<void> read = reader.read(room);
       if (!read) return read.error();
       digester.update(room);
       const Result<void> written = writer_.advance(room.size());
       if (!written) return written.error();
       done += room.size();
       if (!tell_progress(room.size())) {
-        return Error(ErrorCode::kCancelled, concat(source_.file.path(), ": cancelled"));
+        return Error(ErrorCode::kCancelled, concat(source_.files.front().path(), ": cancelled"));
       }
     }
-    auto [segment, chunks] = digester.finish();
-    digests_.segments.push_back(segment);
+    auto [digest, chunks] = digester.finish();
+    digests_.segments.push_back(digest);
     digests_.chunks.insert(digests_.chunks.end(), chunks.begin(), chunks.end());
     return {};
   }
@@ -143,12 +147,13 @@ CheckpointTensor described(const Checkpoint& source,
                                .strides = tensor.strides,
                                .flags = tensor.flags};
   if (tensor.segment == format::kNoSegment) return description;
-  const checkpoint::Storage& storage = source.storages[plan.segment_storages[tensor.segment]];
+  const convert::SegmentSource& segment = plan.segments[tensor.segment];
+  const checkpoint::Storage& storage = source.storages[segment.storage];
   description.segment = tensor.segment;
-  description.offset_bytes = storage.offset_bytes + tensor.offset_bytes;
+  description.offset_bytes = storage.offset_bytes + segment.begin_bytes + tensor.offset_bytes;
   description.extent_bytes = *checked_extent_bytes(tensor.dtype, tensor.shape, tensor.strides);
-  description.segment_offset_bytes = storage.offset_bytes;
-  description.segment_size_bytes = storage.size_bytes;
+  description.segment_offset_bytes = storage.offset_bytes + segment.begin_bytes;
+  description.segment_size_bytes = segment.size_bytes;
   return description;
 }
 
@@ -159,7 +164,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
                                          const ConvertOptions& options) {
   const Result<Checkpoint> source = open_source(source_path, options.checkpoint);
   if (!source) return source.error();
-  const Result<void> target_ok = check_target(source->file, target, options);
+  const Result<void> target_ok = check_target(source->files.front(), target, options);
   if (!target_ok) return target_ok.error();
   const Result<Plan> plan = convert::make_plan(*source, options);
   if (!plan) return plan.error().with_context(source_path);
@@ -187,7 +192,8 @@ Result<CheckpointContent> read_checkpoint(const std::string& path,
   Result<Plan> plan = convert::make_plan(*source, {.checkpoint = options});
   if (!plan) return plan.error().with_context(path);
 
-  CheckpointContent content{.source_kind = source->kind, .size_bytes = source->file.size_bytes()};
+  CheckpointContent content{.source_kind = source->kind,
+                            .size_bytes = source->files.front().size_bytes()};
   for (const format::TensorContent& tensor : plan->content.tensors) {
     content.tensors.push_back(described(*source, *plan, tensor));
   }

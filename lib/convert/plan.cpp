@@ -36,9 +36,10 @@ class SegmentList {
     if (storage == checkpoint::kNoStorage) return format::kNoSegment;
     std::uint32_t& segment = segments_[storage];
     if (segment == kAbsent) {
-      segment = static_cast<std::uint32_t>(plan.segment_storages.size());
-      plan.segment_storages.push_back(storage);
-      plan.content.segment_sizes_bytes.push_back(source_.storages[storage].size_bytes);
+      segment = static_cast<std::uint32_t>(plan.segments.size());
+      const std::uint64_t size_bytes = source_.storages[storage].size_bytes;
+      plan.segments.push_back({.storage = storage, .size_bytes = size_bytes});
+      plan.content.segment_sizes_bytes.push_back(size_bytes);
     }
     return segment;
   }

@@ -14,10 +14,17 @@
 // What a weight file made from a checkpoint will say, and where its bytes come from.
 namespace weightmap::convert {
 
+// Where the bytes of a segment come from: a part of one of the checkpoint's storages.
+struct SegmentSource {
+  std::uint32_t storage = 0;
+  std::uint64_t begin_bytes = 0;  // in the storage
+  std::uint64_t size_bytes = 0;   // of the storage
+};
+
 struct Plan {
   format::Content content;
-  std::vector<std::uint32_t> segment_storages;  // by segment: the checkpoint's storage
-  std::vector<std::string> opaque_classes;      // ascending, each once
+  std::vector<SegmentSource> segments;      // by segment
+  std::vector<std::string> opaque_classes;  // ascending, each once
 };
 
 // One entry a name, one segment a storage that a named tensor lies in, whole, in the order of first

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "weightmap/composite.h"
 #include "weightmap/digest.h"
 #include "weightmap/dtype.h"
 #include "weightmap/result.h"
@@ -33,9 +34,38 @@ struct ModuleContent {
   std::int64_t version = 0;
 };
 
+struct PartContent {
+  std::string role;
+  std::uint32_t tensor = 0;  // in Content::tensors: one with the flag part
+};
+
+struct CompositeContent {
+  std::string name;
+  CompositeKind kind = CompositeKind::kQuantizedPerTensor;
+  Dtype dtype = Dtype::kFloat32;
+  std::uint16_t flags = 0;  // EntryFlag
+  std::vector<std::int64_t> shape;
+  std::vector<PartContent> parts;
+  std::vector<double> reals;
+  std::vector<std::int64_t> integers;
+  std::string class_name;
+};
+
+// A file beside the weight file that holds segments.
+struct DataFileContent {
+  std::string name;  // one path component
+  fb::DataFileKind kind = fb::DataFileKind::zip;
+  std::uint64_t size_bytes = 0;
+  std::uint32_t alignment_bytes = 1;
+  Digest identity;
+  std::vector<Range> segments;  // in the file, ascending
+};
+
 struct Content {
   std::vector<TensorContent> tensors;              // in definition order
-  std::vector<std::uint64_t> segment_sizes_bytes;  // in the order in which they stand in the blob
+  std::vector<CompositeContent> composites;        // ascending by name, bytewise
+  std::vector<std::uint64_t> segment_sizes_bytes;  // of the weight file itself, as they stand in it
+  std::vector<DataFileContent> data_files;         // their segments follow those, file by file
   std::vector<ModuleContent> modules;              // in any order, paths unique
   ValueGraph values;
   std::string producer;

@@ -22,9 +22,10 @@ Error not_a_regular_file(const std::string& path, mode_t mode) {
 }
 
 // The kernel opens no socket and no device without a driver: ENXIO, "no such device or address".
-Error open_error(const std::string& path, int error_number) {
+Error open_error(int directory, const std::string& name, const std::string& path) {
+  const int error_number = errno;
   struct stat status {};
-  if (error_number == ENXIO && ::stat(path.c_str(), &status) == 0) {
+  if (error_number == ENXIO && ::fstatat(directory, name.c_str(), &status, 0) == 0) {
     return not_a_regular_file(path, status.st_mode);
   }
   return system_error(path, "cannot open", error_number);
@@ -44,10 +45,14 @@ Result<File> File::open(const std::string& path) {
   if (path.find('\0') != std::string::npos) {
     return Error(ErrorCode::kInvalidArgument, concat(quoted(path), ": a path holds no NUL byte"));
   }
+  return open_in(AT_FDCWD, path, path);
+}
+
+Result<File> File::open_in(int directory, const std::string& name, const std::string& path) {
   Descriptor opened(uninterrupted([&] {
-    return system_calls().open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    return system_calls().open_at(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
   }));
-  if (!opened) return open_error(path, errno);
+  if (!opened) return open_error(directory, name, path);
   return checked(std::move(opened), path);
 }
 

@@ -27,6 +27,9 @@ class File {
   // Errors: kNotFound, kIo, kInvalidArgument (not a regular file). Messages begin with the path.
   static Result<File> open(const std::string& path);
 
+  // The same for a name in an open directory; `path` is what messages say.
+  static Result<File> open_in(int directory, const std::string& name, const std::string& path);
+
   // A duplicate of a descriptor that the caller keeps; `name` stands for the path in messages.
   static Result<File> from_descriptor(int descriptor, std::string name);
 

@@ -24,7 +24,7 @@ using checkpoint::Checkpoint;
 
 std::string bytes_in(const Checkpoint& found, std::uint64_t offset, std::uint64_t size) {
   std::string bytes(size, '\0');
-  const auto read = found.file.read_at(offset, std::as_writable_bytes(std::span(bytes)));
+  const auto read = found.files.front().read_at(offset, std::as_writable_bytes(std::span(bytes)));
   REQUIRE(read);
   return bytes;
 }

@@ -2,6 +2,7 @@
 #include "support/checkpoint_check.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace weightmap::tests {
@@ -14,13 +15,20 @@ __extension__ using Wide = __int128;
 
 bool storages_are_apart(const Checkpoint& found) {
   std::vector<Storage> storages = found.storages;
-  std::ranges::sort(storages, {}, &Storage::offset_bytes);
+  std::ranges::sort(storages, {}, [](const Storage& storage) {
+    return std::pair(storage.file, storage.offset_bytes);
+  });
   Wide end = 0;
+  std::uint32_t file = 0;
   for (const Storage& storage : storages) {
+    if (storage.file >= found.files.size()) return false;
+    if (storage.file != file) end = 0;
+    file = storage.file;
     if (storage.size_bytes == 0 || Wide{storage.offset_bytes} < end) return false;
-    end = Wide{storage.offset_bytes} + storage.size_bytes;
+    end = Wide{storage.offset_bytes} + storage.packed_bytes;
+    if (end > Wide{found.files[file].size_bytes()}) return false;
   }
-  return end <= Wide{found.file.size_bytes()};
+  return true;
 }
 
 bool has_places(const Checkpoint& found, const Tensor& tensor) {

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "weightmap/result.h"
+
+#include "io/descriptor.h"
+#include "io/file.h"
+
+namespace weightmap::io {
+
+// A directory in which files are looked up by name: it stays the same one when its path is given to
+// another. Owns its descriptor. Movable; safe for several threads.
+class Directory {
+ public:
+  // Errors: kNotFound (among them: it is no directory), kIo. Messages begin with the path.
+  static Result<Directory> open(const std::string& path);
+
+  // The directory that the file of this path lies in; a link in the last component stays one.
+  static Result<Directory> containing(const std::string& path);
+
+  const std::string& path() const { return path_; }
+
+  // A regular file of this name, opened without blocking; a link is followed. Names that come from
+  // files are safe here. Errors: kInvalidArgument when the name is not one path component (empty,
+  // `.`, `..`, with a slash or NUL) or no regular file; those of File::open.
+  Result<File> open_file(std::string_view name) const;
+
+ private:
+  Directory(Descriptor descriptor, std::string path);
+
+  Descriptor descriptor_;
+  std::string path_;
+};
+
+}  // namespace weightmap::io
