@@ -35,3 +35,8 @@ skip() {
   echo "skipped: $*"
   exit 77
 }
+
+# For cases that run a command on a terminal.
+need_pseudo_terminal() {
+  python3 -c 'import os; os.openpty()' 2>/dev/null || skip "this system gives no pseudo-terminal"
+}

@@ -2,6 +2,4 @@
 # Names as the file has them, but nothing that a terminal would obey. A pipe gets all of them whole.
 python3 "$CLI/make_checkpoint.py" names names.pt
 run weightmap inspect names.pt
-echo "in 60 columns:"
-python3 "$CLI/pseudo_terminal.py" 60 env NO_COLOR=1 "$WEIGHTMAP" inspect names.pt
 weightmap inspect names.pt --json | field '[tensor["name"][:20] for tensor in it["tensors"]]'

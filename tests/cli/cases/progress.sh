@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A bar while work takes longer than a second, on a terminal only, gone at the end.
+need_pseudo_terminal
 python3 "$CLI/make_checkpoint.py" large large.pt
 bars() { grep --only-matching --extended-regexp '[a-z]+ +[0-9]+% \[#* *\] [^<]* s left'; }
 as_pattern() { sed -E 's/ +[0-9]+%/ N%/; s/\[#* *\]/[###]/; s/[0-9]+(\.[0-9])? (B|KiB|MiB|GiB) of/N of/; s/[0-9]+ s left/N s left/'; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A table fits the terminal, has colours unless NO_COLOR is set, and is plain in a pipe.
+need_pseudo_terminal
 terminal() { python3 "$CLI/pseudo_terminal.py" "$@"; }
 widest() {
   sed 's/<esc>[^m]*m//g' | python3 -c 'import sys; print(max(len(line) for line in sys.stdin.read().split("\n")))'
