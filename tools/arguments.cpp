@@ -42,6 +42,24 @@ std::string parse_alignment(std::string& text) {
   return {};
 }
 
+void add_patterns(CLI::App& app,
+                  std::vector<std::string>& patterns,
+                  const char* name,
+                  const char* what) {
+  app.add_option(name, patterns, what)->type_name("PATTERN")->expected(1)->take_all();
+}
+
+// Returns what is wrong with it, nothing if it may be taken.
+std::string check_rename(const std::string& rule) {
+  if (rule.find('=') != std::string::npos) return {};
+  return fmt::format("a rename is PATTERN=NAME, not {}", rule);
+}
+
+RenameRule parse_rename(const std::string& rule) {
+  const auto equals = rule.find('=');
+  return {.pattern = rule.substr(0, equals), .replacement = rule.substr(equals + 1)};
+}
+
 }  // namespace
 
 CLI::Option* add_operand(CLI::App& app, std::string& path, const char* name, const char* what) {
@@ -56,6 +74,32 @@ void add_alignment(CLI::App& app, std::uint32_t& bytes) {
   app.add_option("--align", bytes, "where segments begin: a power of two, 64 (if absent) to 2MiB")
       ->type_name("N")
       ->transform(CLI::Validator(parse_alignment, ""));
+}
+
+void add_selection(CLI::App& app, SelectionOptions& selection) {
+  add_patterns(app, selection.include, "--include", "take only the tensors that match; repeatable");
+  add_patterns(app, selection.exclude, "--exclude", "leave out the tensors that match; repeatable");
+  app.add_option("--strip-prefix", selection.strip_prefix, "take this away from where names begin")
+      ->type_name("PREFIX");
+  app.add_option_function<std::vector<std::string>>(
+         "--rename",
+         [&selection](const std::vector<std::string>& rules) {
+           for (const std::string& rule : rules)
+             selection.rename.push_back(parse_rename(rule));
+         },
+         "call them otherwise: 'encoder.*=*'; repeatable")
+      ->type_name("PATTERN=NAME")
+      ->check(CLI::Validator(check_rename, ""))
+      ->expected(1)
+      ->take_all();
+}
+
+void add_float_dtype(CLI::App& app, std::optional<Dtype>& dtype) {
+  app.add_option_function<std::string>(
+         "--dtype", [&dtype](const std::string& name) { dtype = dtype_from_name(name); },
+         "store all floating-point values so: float16, bfloat16 or float32")
+      ->type_name("DTYPE")
+      ->check(CLI::IsMember({"float16", "bfloat16", "float32"}));
 }
 
 void add_json(CLI::App& app, Style& style) {

@@ -2,7 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
+
+#include "weightmap/convert.h"
 
 #include "output.h"
 
@@ -18,6 +22,9 @@ namespace weightmap::tool {
 CLI::Option* add_operand(CLI::App& app, std::string& path, const char* name, const char* what);
 void add_key(CLI::App& app, std::string& key, const char* name, const char* what);
 void add_alignment(CLI::App& app, std::uint32_t& bytes);
+// --include, --exclude, --strip-prefix, --rename.
+void add_selection(CLI::App& app, SelectionOptions& selection);
+void add_float_dtype(CLI::App& app, std::optional<Dtype>& dtype);
 void add_json(CLI::App& app, Style& style);
 
 }  // namespace weightmap::tool

@@ -18,6 +18,8 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  weightmap convert model.pt                        # writes model.wmap\n"
     "  weightmap convert checkpoint.pt --root model      # only the model, no optimizer\n"
+    "  weightmap convert model.pt --include 'encoder.*' --rename 'encoder.*=*'\n"
+    "  weightmap convert model.pt --dtype bfloat16       # half the bytes\n"
     "  weightmap convert model.pt --align 2MiB           # each segment on a huge page's border\n";
 
 struct Arguments {
@@ -45,16 +47,36 @@ Result<Outcome> convert(const Arguments& arguments) {
   return Outcome{std::move(*report), list_weight_file(*file), seconds};
 }
 
+void print_changes(const ConvertReport& report) {
+  if (report.trimmed_bytes > 0) {
+    print("trimmed  {} of storages that no tensor refers to\n", human_bytes(report.trimmed_bytes));
+  }
+  if (report.cast_tensors > 0) print("cast     {} tensors\n", report.cast_tensors);
+  for (const RuleUse& use : report.rules)
+    print("rule     {}: {} tensors\n", printable(use.rule), use.tensors);
+  if (report.left_out_tensors > 0) print("left out {} tensors\n", report.left_out_tensors);
+  if (report.left_out_values > 0)
+    print("left out {} values that are no tensors\n", report.left_out_values);
+}
+
 void print_text(const Arguments& arguments, const Outcome& outcome) {
   const ConvertReport& report = outcome.report;
   print("read     {}, {}\n", printable(arguments.source), report.source_kind);
   print("written  {}, {}\n", printable(arguments.target), human_bytes(report.file_bytes));
   print("data     {}\n", totals_text(outcome.written));
+  print_changes(report);
   print("time     {}\n", human_pace(report.data_bytes, outcome.seconds));
   print("digest   {}\n", report.digest.hex());
   for (const std::string& name : report.opaque_classes) {
     print("opaque   {}: kept as a record that can be looked at but not loaded\n", printable(name));
   }
+}
+
+Json rules_json(const std::vector<RuleUse>& rules) {
+  Json list = Json::array();
+  for (const RuleUse& use : rules)
+    list.push_back({{"rule", use.rule}, {"tensors", use.tensors}});
+  return list;
 }
 
 void print_json_outcome(const Arguments& arguments, const Outcome& outcome) {
@@ -70,6 +92,11 @@ void print_json_outcome(const Arguments& arguments, const Outcome& outcome) {
               {"alignment_bytes", arguments.options.alignment_bytes},
               {"digest", report.digest.hex()},
               {"opaque_classes", report.opaque_classes},
+              {"trimmed_bytes", report.trimmed_bytes},
+              {"cast_tensors", report.cast_tensors},
+              {"rules", rules_json(report.rules)},
+              {"left_out_tensors", report.left_out_tensors},
+              {"left_out_values", report.left_out_values},
               {"seconds", outcome.seconds}});
 }
 
@@ -100,6 +127,10 @@ Run add_convert(CLI::App& app) {
               "the weight file; if absent, IN with .wmap as extension");
   add_key(app, options.checkpoint.root, "--root", "take only what is under this dotted key");
   add_alignment(app, options.alignment_bytes);
+  add_selection(app, options.selection);
+  add_float_dtype(app, options.float_dtype);
+  app.add_flag("--whole-storages", options.whole_storages,
+               "keep bytes of storages that no tensor refers to");
   app.add_flag("--force", options.replace_any, "replace OUT even if it is no weight file");
   app.add_flag("--no-sync", arguments->no_sync, "do not wait until the disk has the file");
   app.add_flag("--strict-globals", options.checkpoint.strict_globals,

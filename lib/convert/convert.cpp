@@ -7,11 +7,15 @@
 #include <optional>
 
 #include "base/file_kind.h"
+#include "base/float_cast.h"
 #include "base/strided.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/storage_reader.h"
+#include "convert/cast.h"
 #include "convert/plan.h"
+#include "convert/select.h"
+#include "convert/trim.h"
 #include "format/segment_digest.h"
 #include "io/file.h"
 #include "io/file_writer.h"
@@ -59,21 +63,23 @@ class DataPass {
     for (std::size_t segment = 0; segment < layout_.segments.size(); ++segment) {
       const Result<void> padded = writer_.pad_to(layout_.segments[segment].offset_bytes);
       if (!padded) return padded.error();
-      const Result<void> copied = copy(plan_.segments[segment]);
+      const Result<void> copied = copy(segment);
       if (!copied) return copied.error();
     }
     return std::move(digests_);
   }
 
  private:
-  Result<void> copy(const convert::SegmentSource& segment) {
+  Result<void> copy(std::size_t number) {
+    const convert::SegmentSource& segment = plan_.segments[number];
+    const std::uint64_t size_bytes = layout_.segments[number].size_bytes;
     checkpoint::StorageReader reader(source_, source_.storages[segment.storage]);
     const Result<void> skipped = reader.skip(segment.begin_bytes);
     if (!skipped) return skipped.error();
-    format::SegmentDigester digester(segment.size_bytes);
-    for (std::uint64_t done = 0; done < segment.size_bytes;) {
-      const std::span<std::byte> room = writer_.room(segment.size_bytes - done);
-      const Result<void> read = reader.read(room);
+    format::SegmentDigester digester(size_bytes);
+    for (std::uint64_t done = 0; done < size_bytes;) {
+      const std::span<std::byte> room = writer_.room(size_bytes - done);
+      const Result<void> read = fill(room, reader, segment.cast);
       if (!read) return read.error();
       digester.update(room);
       const Result<void> written = writer_.advance(room.size());
@@ -89,6 +95,18 @@ class DataPass {
     return {};
   }
 
+  // A room holds whole elements: it ends where the segment does or at a multiple of 2 MiB.
+  Result<void> fill(std::span<std::byte> room,
+                    checkpoint::StorageReader& reader,
+                    const std::optional<convert::Cast>& cast) {
+    if (!cast) return reader.read(room);
+    const std::size_t elements = room.size() / (dtype_info(cast->to).element_bits / 8);
+    elements_.resize(elements * (dtype_info(cast->from).element_bits / 8));
+    const Result<void> read = reader.read(elements_);
+    if (read) cast_floats(cast->from, elements_, cast->to, room);
+    return read;
+  }
+
   bool tell_progress(std::uint64_t bytes) {
     done_bytes_ += bytes;
     return !options_.progress || options_.progress(done_bytes_, layout_.header.blob.size_bytes);
@@ -101,6 +119,7 @@ class DataPass {
   io::FileWriter& writer_;
   format::ContentDigests digests_;
   std::uint64_t done_bytes_ = 0;
+  std::vector<std::byte> elements_;  // before they are cast
 };
 
 // Returns the digest of the index.
@@ -138,6 +157,30 @@ Result<Checkpoint> open_source(const std::string& path, const CheckpointOptions&
   return checkpoint::open_checkpoint(path, {.strict_globals = options.strict_globals});
 }
 
+// The plan after everything that the options change, which is told in the report.
+Result<Plan> make_changed_plan(const Checkpoint& source,
+                               const ConvertOptions& options,
+                               ConvertReport& report) {
+  if (options.whole_storages && options.float_dtype) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "whole storages cannot be cast: bytes outside of tensors have no dtype");
+  }
+  Result<Plan> plan = convert::make_plan(source, options);
+  if (!plan) return plan.error();
+  Result<convert::Selected> selected = convert::select_tensors(*plan, options.selection);
+  if (!selected) return selected.error();
+  report.rules = std::move(selected->rules);
+  report.left_out_tensors = selected->left_out_tensors;
+  report.left_out_values = selected->left_out_values;
+  convert::drop_unused_segments(*plan);
+  if (!options.whole_storages) report.trimmed_bytes = convert::trim_segments(*plan);
+  if (!options.float_dtype) return plan;
+  const Result<std::uint32_t> cast = convert::cast_floats(*plan, *options.float_dtype);
+  if (!cast) return cast.error();
+  report.cast_tensors = *cast;
+  return plan;
+}
+
 CheckpointTensor described(const Checkpoint& source,
                            const Plan& plan,
                            const format::TensorContent& tensor) {
@@ -166,7 +209,8 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   if (!source) return source.error();
   const Result<void> target_ok = check_target(source->files.front(), target, options);
   if (!target_ok) return target_ok.error();
-  const Result<Plan> plan = convert::make_plan(*source, options);
+  ConvertReport report{.source_kind = source->kind};
+  const Result<Plan> plan = make_changed_plan(*source, options, report);
   if (!plan) return plan.error().with_context(source_path);
   const Result<format::Layout> layout = format::lay_out(plan->content);
   if (!layout) {
@@ -176,20 +220,21 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
 
   const Result<Digest> digest = write_file(*source, *plan, *layout, target, options);
   if (!digest) return digest.error();
-  return ConvertReport{.source_kind = source->kind,
-                       .tensor_count = static_cast<std::uint32_t>(plan->content.tensors.size()),
-                       .segment_count = static_cast<std::uint32_t>(layout->segments.size()),
-                       .data_bytes = sum(plan->content.segment_sizes_bytes),
-                       .file_bytes = layout->file_size_bytes,
-                       .digest = *digest,
-                       .opaque_classes = plan->opaque_classes};
+  report.tensor_count = static_cast<std::uint32_t>(plan->content.tensors.size());
+  report.segment_count = static_cast<std::uint32_t>(layout->segments.size());
+  report.data_bytes = sum(plan->content.segment_sizes_bytes);
+  report.file_bytes = layout->file_size_bytes;
+  report.digest = *digest;
+  report.opaque_classes = plan->opaque_classes;
+  return report;
 }
 
 Result<CheckpointContent> read_checkpoint(const std::string& path,
                                           const CheckpointOptions& options) {
   const Result<Checkpoint> source = open_source(path, options);
   if (!source) return source.error();
-  Result<Plan> plan = convert::make_plan(*source, {.checkpoint = options});
+  ConvertReport unused;
+  Result<Plan> plan = make_changed_plan(*source, {.checkpoint = options}, unused);
   if (!plan) return plan.error().with_context(path);
 
   CheckpointContent content{.source_kind = source->kind,

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "weightmap/convert.h"
+#include "weightmap/dtype.h"
 #include "weightmap/result.h"
 
 #include "checkpoint/checkpoint.h"
@@ -14,11 +16,17 @@
 // What a weight file made from a checkpoint will say, and where its bytes come from.
 namespace weightmap::convert {
 
+struct Cast {
+  Dtype from = Dtype::kFloat32;
+  Dtype to = Dtype::kFloat32;
+};
+
 // Where the bytes of a segment come from: a part of one of the checkpoint's storages.
 struct SegmentSource {
   std::uint32_t storage = 0;
   std::uint64_t begin_bytes = 0;  // in the storage
   std::uint64_t size_bytes = 0;   // of the storage
+  std::optional<Cast> cast;       // of the elements that fill it, on their way
 };
 
 struct Plan {

@@ -23,14 +23,43 @@ struct CheckpointOptions {
   bool strict_globals = false;
 };
 
+// A new name for the tensors that a pattern covers: the first `*` of the replacement stands for
+// what the first `*` of the pattern stands for, and so on.
+struct RenameRule {
+  std::string pattern;      // "module.*"
+  std::string replacement;  // "*"
+};
+
+// Which tensors to take and what to call them. With any rule the file holds just these, as a plain
+// state dict: what else the checkpoint holds is left out and counted. In patterns, `*` stands for
+// any characters, dots included, and `?` for one. A rule that touches no tensor is an error.
+struct SelectionOptions {
+  std::vector<std::string> include;  // patterns over whole names; empty: all
+  std::vector<std::string> exclude;  // then these are left out
+  std::string strip_prefix;          // then this is taken away where a name begins with it
+  std::vector<RenameRule> rename;    // then these, one after another
+};
+
 struct ConvertOptions {
   CheckpointOptions checkpoint;
+  SelectionOptions selection;
+  // What float16, bfloat16, float32 and float64 become, to the nearest value as PyTorch's `to()`
+  // does it; ties stay ties.
+  std::optional<Dtype> float_dtype;
+  // Keeps bytes of storages before the first and after the last that a tensor refers to.
+  bool whole_storages = false;
   std::uint32_t alignment_bytes = 64;  // a power of two, 64 to 2 MiB
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
   // Called now and then with bytes done and to do; false stops the work: kCancelled, and the
   // target is untouched.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
+};
+
+// How many tensors a rule of the selection touched.
+struct RuleUse {
+  std::string rule;  // "include encoder.*"
+  std::uint32_t tensors = 0;
 };
 
 struct ConvertReport {
@@ -41,14 +70,21 @@ struct ConvertReport {
   std::uint64_t file_bytes = 0;
   Digest digest;                            // of the index: stands for the whole content
   std::vector<std::string> opaque_classes;  // kept as records that are not understood
+  std::uint64_t trimmed_bytes = 0;          // of storages, that no tensor refers to: left out
+  std::uint32_t cast_tensors = 0;
+  std::vector<RuleUse> rules;  // of the selection, in its order
+  std::uint32_t left_out_tensors = 0;
+  std::uint32_t left_out_values = 0;  // numbers, strings, objects beside the tensors
 };
 
-// Writes `target` as a weight file with everything that the checkpoint `source` holds. Nothing of
+// Writes `target` as a weight file with everything that the checkpoint `source` holds, unless the
+// options say otherwise. Nothing of
 // the source is executed. Memory does not grow with the tensors' bytes. Whatever goes wrong, and
 // if the process is killed, the old target stays as it was.
 // Errors: kNotFound, kIo; kWrongKind, kCorrupt, kUnsafe (the source); kUnsupported (something in
 // it that cannot be kept, by name); kExists (the target is no weight file and replace_any is not
-// set); kInvalidArgument (source and target are one file, alignment, root); kCancelled.
+// set); kInvalidArgument (source and target are one file, alignment, root, selection, cast);
+// kCancelled.
 // Messages begin with the path that they are about.
 Result<ConvertReport> convert_checkpoint(const std::string& source,
                                          const std::string& target,

@@ -7,7 +7,7 @@ as_pattern() { sed -E 's/ +[0-9]+%/ N%/; s/\[#* *\]/[###]/; s/[0-9]+(\.[0-9])? (
 
 export PAUSE=1
 for command in "convert large.pt --no-sync" "verify large.wmap"; do
-  for _ in 1 2 3 4 5; do
+  for _ in {1..20}; do
     # shellcheck disable=SC2086 # a command line
     python3 "$CLI/pseudo_terminal.py" 100 "$WEIGHTMAP" $command >out
     grep --quiet '%' out && break
