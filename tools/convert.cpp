@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -38,7 +39,11 @@ struct Outcome {
 Result<Outcome> convert(const Arguments& arguments) {
   Progress progress("converting");
   ConvertOptions options = arguments.options;
-  options.progress = [&](auto done, auto total) { return progress.update(done, total); };
+  // Before the first call there is nothing that a signal could leave behind.
+  options.progress = [&, catching = false](auto done, auto total) mutable {
+    if (!std::exchange(catching, true)) catch_stop_signals();
+    return progress.update(done, total);
+  };
   auto report = convert_checkpoint(arguments.source, arguments.target, options);
   if (!report) return report.error();
   const double seconds = progress.seconds();
@@ -109,7 +114,6 @@ int run(Arguments& arguments) {
     arguments.target = std::filesystem::path(arguments.source).replace_extension(".wmap");
   }
   arguments.options.sync = !arguments.no_sync;
-  catch_stop_signals();
   const auto outcome = convert(arguments);
   if (!outcome) return report(outcome.error(), arguments.style, hint_for(outcome.error()));
   const bool json = arguments.style == Style::kJson;

@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <new>
 
 #include <CLI/CLI.hpp>
 
@@ -23,6 +24,15 @@ constexpr const char* kFooter =
     "  weightmap inspect model.wmap\n\n"
     "Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, 128 + n ended by signal n\n";
 
+// What is out of memory is told as any other failure is.
+int run_within_memory(const Run& run, const CLI::App& app) try {
+  return run();
+} catch (const std::bad_alloc&) {
+  const bool json = app.get_subcommands()[0]->count("--json") > 0;
+  return report(Error(ErrorCode::kIo, "there is not enough memory"),
+                json ? Style::kJson : Style::kText);
+}
+
 int run_program(int argc, char** argv) {
   CLI::App app("Converts PyTorch checkpoints into files that are mapped, not loaded.", "weightmap");
   app.set_version_flag("--version", "weightmap " WEIGHTMAP_VERSION);
@@ -37,7 +47,7 @@ int run_program(int argc, char** argv) {
     app.parse(argc, argv);
     if (const auto rest = app.remaining(); !rest.empty()) throw CLI::ExtrasError({rest[0]});
     if (!run_chosen) throw CLI::RequiredError("a command");
-    return finish_output(run_chosen());
+    return finish_output(run_within_memory(run_chosen, app));
   } catch (const CLI::CallForVersion& version) {
     print("{}\n", version.what());
   } catch (const CLI::CallForHelp&) {

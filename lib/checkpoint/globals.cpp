@@ -189,11 +189,18 @@ static_assert(std::ranges::is_sorted(kListed));
 static_assert(std::ranges::is_sorted(kTensorTypes));
 static_assert(std::ranges::is_sorted(kStorageTypes));
 
+template <std::size_t N>
+constexpr std::size_t longest(const std::array<std::string_view, N>& list) {
+  return std::ranges::max(list, {}, &std::string_view::size).size();
+}
+
 // Whether the path, or one of the paths that lead to it, is on the list: `os` covers `os.path`.
+// Looks no further than the list's longest path.
 template <std::size_t N>
 bool covers(const std::array<std::string_view, N>& list, std::string_view path) {
-  for (auto dot = path.find('.'); dot != std::string_view::npos; dot = path.find('.', dot + 1)) {
-    if (std::ranges::binary_search(list, path.substr(0, dot))) return true;
+  const std::string_view start = path.substr(0, longest(list) + 1);
+  for (auto dot = start.find('.'); dot != std::string_view::npos; dot = start.find('.', dot + 1)) {
+    if (std::ranges::binary_search(list, start.substr(0, dot))) return true;
   }
   return std::ranges::binary_search(list, path);
 }

@@ -221,7 +221,13 @@ void PickleMachine::finish() {
 }
 
 void PickleMachine::push_global(GlobalName global) {
+  // A name can be repeated for two bytes each time, and is looked at each time.
+  constexpr std::size_t kMaxNameBytes = 1024;
   for (const std::string_view part : {global.module, global.name}) {
+    if (part.size() > kMaxNameBytes) {
+      return fail(ErrorCode::kUnsupported, concat("a class whose name has ", part.size(),
+                                                  " bytes, at most ", kMaxNameBytes));
+    }
     check_text(part);
     if (part.empty() || part.find('\n') != std::string_view::npos) {
       corrupt(quoted(part), " is no name of a class");

@@ -334,6 +334,8 @@ void DraftReader::lazy_bits(TensorDraft& draft) {
   if (bits.kind == PickleKind::kNone) return;
   if (bits.kind != PickleKind::kDict) return wrong("the metadata", "a dict");
   const auto items = pickle_.items_of(bits);
+  constexpr std::size_t kMostItems = 4;  // conj and neg, each with a value
+  if (items.size() > kMostItems) return wrong("the metadata", "a dict of conj and neg");
   for (std::size_t i = 0; i < items.size(); i += 2) {
     const PickleValue& key = pickle_.values[items[i]];
     const PickleValue& value = pickle_.values[items[i + 1]];

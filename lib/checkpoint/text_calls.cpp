@@ -14,18 +14,24 @@ namespace {
 
 class Arguments {
  public:
-  Arguments(const Pickle& pickle, const PickleCall& call)
-      : pickle_(pickle), items_(pickle.items_of(pickle.values[call.arguments])) {}
+  Arguments(const Pickle& pickle, const PickleCall& call, Budget& budget)
+      : pickle_(pickle), items_(pickle.items_of(pickle.values[call.arguments])), budget_(budget) {}
 
   std::size_t count() const { return items_.size(); }
   bool is(std::size_t i, PickleKind kind) const { return value(i).kind == kind; }
   const PickleValue& value(std::size_t i) const { return pickle_.values[items_[i]]; }
-  std::string_view text(std::size_t i) const { return pickle_.text(value(i)); }
+  std::string_view text(std::size_t i) const {
+    const std::string_view text = pickle_.text(value(i));
+    budget_.spend(text.size() / 8);
+    return budget_.is_spent() ? "" : text;
+  }
+  Budget& budget() const { return budget_; }
   const Pickle& pickle() const { return pickle_; }
 
  private:
   const Pickle& pickle_;
   std::span<const ValueId> items_;
+  Budget& budget_;
 };
 
 bool is_latin1(std::string_view encoding) {
@@ -67,7 +73,7 @@ std::optional<std::string> bytes_text(const Arguments& from) {
   const PickleValue& callable = pickle.values[inner.callable];
   const bool encodes = callable.kind == PickleKind::kGlobal &&
                        pickle.globals[callable.slot] == GlobalName{"_codecs", "encode"};
-  const Arguments inner_arguments(pickle, inner);
+  const Arguments inner_arguments(pickle, inner, from.budget());
   // Two arguments only, so that this goes no deeper.
   if (!encodes || inner_arguments.count() != 2) return std::nullopt;
   return bytes_text(inner_arguments);
@@ -97,8 +103,9 @@ std::optional<std::string> device_text(const Arguments& from) {
 
 std::optional<std::string> text_of_call(const Pickle& pickle,
                                         const PickleCall& call,
-                                        ValueKind kind) {
-  const Arguments arguments(pickle, call);
+                                        ValueKind kind,
+                                        Budget& budget) {
+  const Arguments arguments(pickle, call, budget);
   switch (kind) {
     case ValueKind::kBytes:
     case ValueKind::kByteArray: return bytes_text(arguments);

@@ -228,7 +228,7 @@ Result<void> ValueWalk::visit_call(ValueId id, const PickleCall& call) {
       call.appended.size > 0 || call.set_items.size > 0 || call.state != kNoValue;
   Frame frame{.value = id, .role = of.role, .kind = of.kind, .begin = pending_end()};
   if (of.role == Role::kText && !has_keywords && !is_changed) {
-    if (const auto text = text_of_call(pickle_, call, of.kind)) {
+    if (const auto text = text_of_call(pickle_, call, of.kind, budget_)) {
       nodes_[id] = graph_.add_text(of.kind, *text);
       return {};
     }
@@ -404,11 +404,13 @@ Result<NodeId> ValueWalk::close_opaque(const Frame& frame) {
   return graph_.add_parent(ValueKind::kOpaque, parts, name);
 }
 
-// The dotted path to the value that is being visited.
+// The dotted path to the value that is being visited, as far as a message shows it.
 std::string ValueWalk::path() const {
+  constexpr std::size_t kShownBytes = 1000;
   std::string path;
   for (const Frame& frame : frames_) {
     if (frame.next == frame.begin) continue;
+    if (path.size() > kShownBytes) break;
     const std::uint32_t place = frame.next - 1;
     std::string step;
     if (place >= frame.pairs_begin && place < frame.pairs_end) {
@@ -426,7 +428,8 @@ std::string ValueWalk::path() const {
 
 std::string ValueWalk::key_text(ValueId id) const {
   const PickleValue& key = pickle_.values[id];
-  if (key.kind == PickleKind::kStr) return std::string(pickle_.text(key));
+  constexpr std::size_t kShownBytes = 1000;
+  if (key.kind == PickleKind::kStr) return std::string(pickle_.text(key).substr(0, kShownBytes));
   if (key.kind == PickleKind::kInt) return concat(key.integer);
   return "?";
 }

@@ -38,6 +38,7 @@ class KeyReader {
   KeyReader(const GraphBuilder& graph, Budget& budget) : graph_(graph), budget_(budget) {}
 
   Result<Key> read(std::uint32_t node) { return read(node, 0); }
+  bool is_spent() const { return budget_.is_spent(); }
 
  private:
   Result<Key> read(std::uint32_t node, int depth);
@@ -106,10 +107,10 @@ Result<Key> KeyReader::read_items(std::uint32_t node, char family, int depth) {
   }
   std::vector<Key> keys;
   for (const std::uint32_t item : graph_.children(node)) {
+    if (budget_.is_spent()) break;
     auto key = read(item, depth + 1);
     if (!key) return key;
     keys.push_back(*key);
-    if (budget_.is_spent()) break;
   }
   if (graph_.node(node).kind == ValueKind::kFrozenSet) std::ranges::sort(keys);
   std::string text;
@@ -121,7 +122,8 @@ Result<Key> KeyReader::read_items(std::uint32_t node, char family, int depth) {
   return text_key(family, texts_.back());
 }
 
-// The keys at every `step`th node, equal ones side by side and in the order of their places.
+// The keys at every `step`th node, equal ones side by side and in the order of their places. As far
+// as the budget goes: whoever asked stops when it is spent.
 Result<std::vector<PlacedKey>> sorted_keys(KeyReader& reader,
                                            const std::vector<std::uint32_t>& nodes,
                                            std::size_t step) {
@@ -131,6 +133,7 @@ Result<std::vector<PlacedKey>> sorted_keys(KeyReader& reader,
     const auto key = reader.read(nodes[at]);
     if (!key) return key.error();
     keys.push_back({*key, static_cast<std::uint32_t>(keys.size())});
+    if (reader.is_spent()) break;
   }
   std::ranges::sort(keys, [](const PlacedKey& a, const PlacedKey& b) {
     const auto order = a.key <=> b.key;

@@ -57,15 +57,21 @@ class DataPass {
            const format::Layout& layout,
            const ConvertOptions& options,
            io::FileWriter& writer)
-      : source_(source), plan_(plan), layout_(layout), options_(options), writer_(writer) {}
+      : source_(source), plan_(plan), layout_(layout), options_(options), writer_(writer) {
+    for (const format::Range& segment : layout.segments)
+      total_bytes_ += segment.size_bytes;
+  }
 
+  // Tells progress once before the first byte and once after the last, too.
   Result<format::ContentDigests> run() {
+    if (const Result<void> going_on = tell_progress(0); !going_on) return going_on.error();
     for (std::size_t segment = 0; segment < layout_.segments.size(); ++segment) {
       const Result<void> padded = writer_.pad_to(layout_.segments[segment].offset_bytes);
       if (!padded) return padded.error();
       const Result<void> copied = copy(segment);
       if (!copied) return copied.error();
     }
+    if (const Result<void> going_on = tell_progress(0); !going_on) return going_on.error();
     return std::move(digests_);
   }
 
@@ -85,8 +91,8 @@ class DataPass {
       const Result<void> written = writer_.advance(room.size());
       if (!written) return written.error();
       done += room.size();
-      if (!tell_progress(room.size())) {
-        return Error(ErrorCode::kCancelled, concat(source_.files.front().path(), ": cancelled"));
+      if (const Result<void> going_on = tell_progress(room.size()); !going_on) {
+        return going_on.error();
       }
     }
     auto [digest, chunks] = digester.finish();
@@ -107,9 +113,10 @@ class DataPass {
     return read;
   }
 
-  bool tell_progress(std::uint64_t bytes) {
+  Result<void> tell_progress(std::uint64_t bytes) {
     done_bytes_ += bytes;
-    return !options_.progress || options_.progress(done_bytes_, layout_.header.blob.size_bytes);
+    if (!options_.progress || options_.progress(done_bytes_, total_bytes_)) return {};
+    return Error(ErrorCode::kCancelled, concat(source_.files.front().path(), ": cancelled"));
   }
 
   const Checkpoint& source_;
@@ -118,6 +125,7 @@ class DataPass {
   const ConvertOptions& options_;
   io::FileWriter& writer_;
   format::ContentDigests digests_;
+  std::uint64_t total_bytes_ = 0;
   std::uint64_t done_bytes_ = 0;
   std::vector<std::byte> elements_;  // before they are cast
 };
@@ -181,6 +189,13 @@ Result<Plan> make_changed_plan(const Checkpoint& source,
   return plan;
 }
 
+// Two names alike, a name that is none: valid in a checkpoint, not to be kept in a weight file.
+Result<format::Layout> lay_out(const Plan& plan, const std::string& source_path) {
+  Result<format::Layout> layout = format::lay_out(plan.content);
+  if (layout) return layout;
+  return Error(ErrorCode::kUnsupported, concat(source_path, ": ", layout.error().message()));
+}
+
 CheckpointTensor described(const Checkpoint& source,
                            const Plan& plan,
                            const format::TensorContent& tensor) {
@@ -212,11 +227,8 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   ConvertReport report{.source_kind = source->kind};
   const Result<Plan> plan = make_changed_plan(*source, options, report);
   if (!plan) return plan.error().with_context(source_path);
-  const Result<format::Layout> layout = format::lay_out(plan->content);
-  if (!layout) {
-    // Two names alike, a name that is none: valid in a checkpoint, not to be kept in a weight file.
-    return Error(ErrorCode::kUnsupported, concat(source_path, ": ", layout.error().message()));
-  }
+  const Result<format::Layout> layout = lay_out(*plan, source_path);
+  if (!layout) return layout.error();
 
   const Result<Digest> digest = write_file(*source, *plan, *layout, target, options);
   if (!digest) return digest.error();
@@ -236,6 +248,8 @@ Result<CheckpointContent> read_checkpoint(const std::string& path,
   ConvertReport unused;
   Result<Plan> plan = make_changed_plan(*source, {.checkpoint = options}, unused);
   if (!plan) return plan.error().with_context(path);
+  const Result<format::Layout> layout = lay_out(*plan, path);
+  if (!layout) return layout.error();
 
   CheckpointContent content{.source_kind = source->kind,
                             .size_bytes = source->files.front().size_bytes()};

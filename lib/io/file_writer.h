@@ -27,6 +27,8 @@ struct WriteOptions {
 // Bytes go through a staging buffer so that every write(2) ends on a 2 MiB boundary of the file:
 // Linux then keeps the file in 2 MiB folios, which later mappings are served with.
 //
+// A file that replaces one gets its permissions, another one those that the umask leaves.
+//
 // A call that fails is the last: the writer is spent, and further calls are kInvalidArgument, as
 // are calls against their REQUIRES. Messages begin with the target.
 // Not safe for use from several threads.

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <limits>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
@@ -134,6 +135,7 @@ Result<void> StagedOutput::publish(bool sync) {
   const auto fsync = [](const Descriptor& what) {
     return uninterrupted([&] { return system_calls().fsync(what.get()); });
   };
+  keep_mode();
   if (sync && fsync(file_) != 0) return system_error(path(), "cannot sync", errno);
   if (auto named = take_name(); !named) return named;
   // EINVAL: a file system, as CIFS, on which directories are not synced.
@@ -141,6 +143,14 @@ Result<void> StagedOutput::publish(bool sync) {
     return system_error(path(), "is written, but its directory cannot be synced", errno);
   }
   return {};
+}
+
+// Whoever could not read the old file should not read the new one. Not every file system has modes.
+void StagedOutput::keep_mode() const {
+  struct stat status {};
+  if (!target_.previous || ::fstat(target_.previous.get(), &status) != 0) return;
+  constexpr mode_t kPermissions = 0777;
+  [[maybe_unused]] const int changed = ::fchmod(file_.get(), status.st_mode & kPermissions);
 }
 
 Result<void> StagedOutput::take_name() {

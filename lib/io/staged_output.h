@@ -48,6 +48,7 @@ class StagedOutput {
   Result<void> open();
   Result<void> lock();
   Result<void> allocate(std::uint64_t size_bytes);
+  void keep_mode() const;
   Result<void> take_name();
   int link_to(const std::string& entry) const;
   Result<void> link_to_target();

@@ -36,6 +36,10 @@ std::optional<Mismatch> find_mismatch(const Slot& slot,
   const auto mismatch = [key](Reason reason, const auto&... pieces) {
     return Mismatch{.key = std::string(key), .reason = reason, .text = concat(pieces...)};
   };
+  if (tensor.is_uninitialized()) {
+    return mismatch(Reason::kValues, "values mismatch for ", key,
+                    ": the file's tensor is a lazy parameter without a shape.");
+  }
   if (!shape_fits(slot, tensor)) {
     return mismatch(Reason::kShape, "size mismatch for ", key, ": copying a param with shape ",
                     size_text(tensor.shape()), " from checkpoint, the shape in current model is ",
@@ -158,15 +162,14 @@ void Binder::collect_errors() {
 void Binder::point_slots() {
   for (std::uint32_t row = 0; row < row_tensors_.size(); ++row) {
     if (row_tensors_[row] == kNotFound) continue;
-    table_.point(table_.rows()[row], file_.tensor(row_tensors_[row]));
+    table_.point(table_.rows()[row], file_.tensor(row_tensors_[row]), file_);
   }
+  table_.let_go_of_unused();
 }
 
 BindReport bind(Module& module, const WeightFile& file, const BindOptions& options) {
   SlotTable table(module, options.prefix);
-  BindReport report = Binder(table, file, options).run(module.class_name());
-  if (report.ok()) SlotTable::keep_alive(module, file, report.missing().empty());
-  return report;
+  return Binder(table, file, options).run(module.class_name());
 }
 
 BindReport bind_slots(std::span<const FreeSlot> slots,

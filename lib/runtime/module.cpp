@@ -44,12 +44,14 @@ void Module::register_parameter(std::string_view name, Slot& slot) {
   if (!accept_name("parameter", name)) return;
   const auto after_parameters = slots_.begin() + static_cast<std::ptrdiff_t>(parameter_count_);
   slots_.insert(after_parameters, {.name = std::string(name), .slot = &slot});
+  if (slot.home_ == nullptr) slot.home_ = this;
   ++parameter_count_;
 }
 
 void Module::register_buffer(std::string_view name, Slot& slot, bool persistent) {
   if (!accept_name("buffer", name)) return;
   slots_.push_back({.name = std::string(name), .slot = &slot, .persistent = persistent});
+  if (slot.home_ == nullptr) slot.home_ = this;
 }
 
 void Module::register_module(std::string_view name, Module& child) {
@@ -58,13 +60,11 @@ void Module::register_module(std::string_view name, Module& child) {
 }
 
 bool Module::accept_name(std::string_view kind, std::string_view name) {
-  const bool taken = std::ranges::find(slots_, name, &NamedSlot::name) != slots_.end() ||
-                     std::ranges::find(children_, name, &NamedChild::name) != children_.end();
   if (name.find('.') != std::string_view::npos) {
     registration_errors_.push_back(concat(kind, " name can't contain \".\", got: ", name));
   } else if (name.empty()) {
     registration_errors_.push_back(concat(kind, " name can't be empty string \"\""));
-  } else if (taken) {
+  } else if (!take_name(name)) {
     registration_errors_.push_back(concat("attribute '", name, "' already exists"));
   } else {
     return true;
@@ -72,11 +72,39 @@ bool Module::accept_name(std::string_view kind, std::string_view name) {
   return false;
 }
 
-void Module::keep_alive(const WeightFile& file, bool replaces_all) {
-  if (replaces_all) sources_.clear();
+// Most modules have a few names, which are found faster without a set.
+bool Module::take_name(std::string_view name) {
+  constexpr std::size_t kFew = 32;
+  if (names_.empty()) {
+    if (std::ranges::find(slots_, name, &NamedSlot::name) != slots_.end() ||
+        std::ranges::find(children_, name, &NamedChild::name) != children_.end()) {
+      return false;
+    }
+    if (slots_.size() + children_.size() < kFew) return true;
+    for (const NamedSlot& slot : slots_)
+      names_.insert(slot.name);
+    for (const NamedChild& child : children_)
+      names_.insert(child.name);
+  }
+  return names_.insert(std::string(name)).second;
+}
+
+void Module::keep_alive(const WeightFile& file) {
   const bool known = std::ranges::any_of(
       sources_, [&](const WeightFile& source) { return source.state_ == file.state_; });
   if (!known) sources_.push_back(file);
+}
+
+void Module::let_go_of_unused() {
+  if (sources_.size() < 2) return;
+  const auto is_used = [this](const WeightFile& source) {
+    const auto bytes = source.mapping();
+    return std::ranges::any_of(slots_, [&](const NamedSlot& named) {
+      const std::byte* data = named.slot->bytes();
+      return data >= bytes.data() && data <= bytes.data() + bytes.size();
+    });
+  };
+  std::erase_if(sources_, [&](const WeightFile& source) { return !is_used(source); });
 }
 
 }  // namespace weightmap

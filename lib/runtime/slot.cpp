@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "weightmap/slot.h"
 
+#include "base/strided.h"
+
 namespace weightmap {
 
 std::int64_t Slot::element_count() const {
-  std::int64_t count = 1;
-  for (const std::int64_t size : wanted_.shape)
-    count *= size;
-  return count;
+  return checked_element_count(wanted_.shape).value_or(0);
 }
 
 void Slot::point_to(const std::byte* data) {

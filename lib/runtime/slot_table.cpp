@@ -67,13 +67,19 @@ std::optional<std::uint32_t> SlotTable::note_and_find_twin(std::uint32_t row) {
   return std::nullopt;
 }
 
-void SlotTable::point(const Row& row, const TensorView& tensor) {
+void SlotTable::point(const Row& row, const TensorView& tensor, const WeightFile& file) {
+  Module* home = row.slot->home_;
+  if (home != nullptr && (homes_.empty() || homes_.back() != home)) {
+    home->keep_alive(file);
+    homes_.push_back(home);
+  }
   // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
   row.slot->take(tensor.data(), tensor.strides().first(row.slot->shape().size()));
 }
 
-void SlotTable::keep_alive(Module& root, const WeightFile& file, bool replaces_all) {
-  root.keep_alive(file, replaces_all);
+void SlotTable::let_go_of_unused() {
+  for (Module* home : homes_)
+    home->let_go_of_unused();
 }
 
 }  // namespace weightmap

@@ -39,8 +39,10 @@ class SlotTable {
   // rows in ascending order, each once.
   std::optional<std::uint32_t> note_and_find_twin(std::uint32_t row);
 
-  void point(const Row& row, const TensorView& tensor);
-  static void keep_alive(Module& root, const WeightFile& file, bool replaces_all);
+  // Points the slot into the file, which its module then keeps alive.
+  void point(const Row& row, const TensorView& tensor, const WeightFile& file);
+  // After the last of them: modules let go of files that none of their slots points into any more.
+  void let_go_of_unused();
 
  private:
   struct Visit {
@@ -55,6 +57,7 @@ class SlotTable {
   std::string keys_;
   std::vector<Row> rows_;
   std::vector<std::string> errors_;
+  std::vector<Module*> homes_;  // of slots that were pointed
 };
 
 }  // namespace weightmap

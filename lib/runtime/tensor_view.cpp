@@ -8,10 +8,8 @@
 namespace weightmap {
 
 std::int64_t TensorView::element_count() const {
-  std::int64_t count = 1;
-  for (const std::int64_t size : parts_.shape)
-    count *= size;
-  return count;
+  // Of a tensor of a file it is less than 2^63 (R17).
+  return checked_element_count(parts_.shape).value_or(0);
 }
 
 bool TensorView::is_contiguous() const {

@@ -82,7 +82,7 @@ TEST_SUITE("checkpoint/attack") {
 
   TEST_CASE("each of these pickles runs a program when Python loads it") {
     if (!is_installed("python3")) {
-      MESSAGE("skipped: python3 is not installed, the attacks are not shown to be live");
+      MESSAGE("SKIPPED: python3 is not installed, the attacks are not shown to be live");
       return;
     }
     const TempDir directory;

@@ -678,12 +678,22 @@ TEST_SUITE("checkpoint/torch_values") {
          rank_64 + "0" + utils("_rebuild_meta_tensor_no_storage") + put(0) +
              tuple({global("torch", "int8"), get(1), get(1), boolean(false)}) + put(1) + "00](" +
              repeat(get(0) + get(1) + "R", 10'000) + "e"},
-        {"a long class name for ten thousand objects", global("m", std::string(5'000, 'C')) +
+        {"a long class name for ten thousand objects", global("m", std::string(1'000, 'C')) +
                                                            put(0) + "0](" +
-                                                           repeat(get(0) + ")R", 10'000) + "e"},
+                                                           repeat(get(0) + ")R", 50'000) + "e"},
         {"a long key in ten thousand dicts",
          key + put(0) + "0](" + repeat("}" + get(0) + "Ns", 10'000) + "e"},
         {"a key of doubled tuples", laughs_key()},
+        {"a deep key in ten thousand dicts", text(std::string(2'000, 'k')) + repeat("\x85", 45) +
+                                                 put(0) + "0](" +
+                                                 repeat("}" + get(0) + "Ns", 10'000) + "e"},
+        {"one deep key ten thousand times in a dict", text(std::string(2'000, 'k')) +
+                                                          repeat("\x85", 45) + put(0) + "0}(" +
+                                                          repeat(get(0) + "N", 10'000) + "u"},
+        {"a text that is no latin1 at its end, encoded ten thousand times",
+         global("_codecs", "encode") + put(0) + "0" +
+             tuple({text(std::string(50'000, 'k') + "\xE2\x82\xAC"), text("latin1")}) + put(1) +
+             "0](" + repeat(get(0) + get(1) + "R", 10'000) + "e"},
     };
     for (const Row& row : rows) {
       CAPTURE(row.name);

@@ -108,7 +108,7 @@ TEST_SUITE("checkpoint/zip_archive") {
 
   TEST_CASE("Python's zipfile agrees with what these tests write") {
     if (!is_installed("python3")) {
-      MESSAGE("skipped: python3 is not installed");
+      MESSAGE("SKIPPED: python3 is not installed");
       return;
     }
     const TempDir directory;
@@ -124,7 +124,7 @@ TEST_SUITE("checkpoint/zip_archive") {
 
   TEST_CASE("what Python's zipfile writes is read") {
     if (!is_installed("python3")) {
-      MESSAGE("skipped: python3 is not installed");
+      MESSAGE("SKIPPED: python3 is not installed");
       return;
     }
     const TempDir directory;

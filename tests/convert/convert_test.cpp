@@ -149,19 +149,34 @@ TEST_CASE("source and target may not be one file, whatever the path") {
   CHECK(read_file(source) == read_file(fixture("ties")));
 }
 
-TEST_CASE("stopping leaves the old target and nothing else") {
+TEST_CASE(
+    "stopping leaves the old target and nothing else, before the first byte and after the last") {
   const TempDir dir;
   const std::string target = dir / "x.wmap";
   converted(fixture("ties"), target);
   const std::string before = read_file(target);
-  int calls = 0;
-  const auto report =
-      convert_checkpoint(fixture("many"), target,
-                         {.progress = [&](std::uint64_t, std::uint64_t) { return ++calls < 3; }});
-  expect_refusal(report, ErrorCode::kCancelled, "cancelled");
-  CHECK(calls == 3);
-  CHECK(read_file(target) == before);
-  CHECK(dir.names() == Strings{"x.wmap"});
+  int all_calls = 0;
+  std::uint64_t first_done = 1;
+  std::uint64_t last_left = 1;
+  converted(fixture("many"), dir / "other.wmap",
+            {.progress = [&](std::uint64_t done, std::uint64_t total) {
+              if (all_calls++ == 0) first_done = done;
+              last_left = total - done;
+              return true;
+            }});
+  CHECK(first_done == 0);
+  CHECK(last_left == 0);
+  for (const int last_call : {1, 3, all_calls}) {
+    CAPTURE(last_call);
+    int calls = 0;
+    const auto report = convert_checkpoint(
+        fixture("many"), target,
+        {.progress = [&](std::uint64_t, std::uint64_t) { return ++calls < last_call; }});
+    expect_refusal(report, ErrorCode::kCancelled, "cancelled");
+    CHECK(calls == last_call);
+    CHECK(read_file(target) == before);
+    CHECK(dir.names() == Strings{"other.wmap", "x.wmap"});
+  }
 }
 
 TEST_CASE("what cannot be converted is named, and leaves no file") {
@@ -199,6 +214,14 @@ TEST_CASE("objects of unknown classes are kept and reported") {
   expect_refusal(convert_checkpoint(fixture("opaque"), dir / "y.wmap",
                                     {.checkpoint = {.strict_globals = true}}),
                  ErrorCode::kUnsafe, "argparse");
+}
+
+TEST_CASE("what cannot be converted is not shown as if it could") {
+  const auto content =
+      read_checkpoint(WEIGHTMAP_TEST_DATA "/checkpoints/unsupported/name_collision.pt");
+  REQUIRE_FALSE(content);
+  CHECK(content.error().code() == ErrorCode::kUnsupported);
+  CHECK(content.error().message().find("`a.b`") != std::string::npos);
 }
 
 TEST_CASE("a checkpoint can be looked at without converting it") {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <filesystem>
+#include <optional>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,18 +58,25 @@ mode_t mode_of(const std::string& path) {
 
 TEST_SUITE_BEGIN("io/file_writer_calls");
 
-TEST_CASE("the mode of the file is what the umask leaves") {
+TEST_CASE("a new file has the mode that the umask leaves, one that replaces another has its mode") {
   for (const Scenario& scenario : kScenarios) {
     CAPTURE(scenario.name);
     const TempDir dir;
     tests::set_up(scenario, dir);
     const CallSeam seam([&](const SeenCall& call) { return kernel_of(scenario, call); });
+    std::optional<mode_t> before_mode;
+    if (std::filesystem::exists(dir / kTarget)) before_mode = mode_of(dir / kTarget);
     const mode_t before = ::umask(0);
     check_done(write_all(dir / kTarget, "new"));
-    CHECK(mode_of(dir / kTarget) == 0666);
+    CHECK(mode_of(dir / kTarget) == before_mode.value_or(0666));
+    std::filesystem::remove(dir / kTarget);
     ::umask(027);
     check_done(write_all(dir / kTarget, "new"));
     CHECK(mode_of(dir / kTarget) == 0640);
+    ::umask(0);
+    REQUIRE(::chmod((dir / kTarget).c_str(), 0400) == 0);
+    check_done(write_all(dir / kTarget, "newer"));
+    CHECK(mode_of(dir / kTarget) == 0400);
     ::umask(before);
   }
 }

@@ -111,6 +111,14 @@ TEST_CASE("flags are told apart") {
   CHECK(view.element_count() == 1);
 }
 
+TEST_CASE("a tensor without elements may have sizes whose product does not fit") {
+  constexpr std::array<std::int64_t, 3> kShape = {std::int64_t{1} << 62, std::int64_t{1} << 62, 0};
+  constexpr std::array<std::int64_t, 3> kStrides = {1, 1, 1};
+  const TensorView tensor({.name = "empty", .shape = kShape, .strides = kStrides});
+  CHECK(tensor.element_count() == 0);
+  CHECK(tensor.values<float>()->empty());
+}
+
 TEST_SUITE_END();
 
 }  // namespace

@@ -51,8 +51,8 @@ struct ConvertOptions {
   std::uint32_t alignment_bytes = 64;  // a power of two, 64 to 2 MiB
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
-  // Called now and then with bytes done and to do; false stops the work: kCancelled, and the
-  // target is untouched.
+  // Called when the first byte is about to be written, now and then, and when the last one is, with
+  // bytes done and to do; false stops the work: kCancelled, and the target is untouched.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "weightmap/slot.h"
@@ -59,14 +60,17 @@ class Module {
 
  private:
   friend class SlotTable;
+  bool take_name(std::string_view name);
   bool accept_name(std::string_view kind, std::string_view name);
-  void keep_alive(const WeightFile& file, bool replaces_all);
+  void keep_alive(const WeightFile& file);
+  void let_go_of_unused();
 
   std::vector<NamedSlot> slots_;
   std::size_t parameter_count_ = 0;
   std::vector<NamedChild> children_;
   std::vector<std::string> registration_errors_;
-  std::vector<WeightFile> sources_;  // keep the mappings alive that slots below point into
+  std::unordered_set<std::string> names_;  // of slots and children, once there are many
+  std::vector<WeightFile> sources_;        // the mappings that this module's own slots point into
 };
 
 template <Element T>

@@ -23,8 +23,9 @@ enum class SlotLayout : std::uint8_t { kContiguous, kAnyStrides };
 enum class SlotRole : std::uint8_t { kParameter, kBuffer, kNonPersistentBuffer };
 
 // The place in a module where a parameter or buffer goes: dtype and shape that it must have, and
-// after a bind a pointer to its bytes, which the bound module keeps alive. Registered by address,
-// so it neither moves nor is copied. Reading is safe from several threads, binding is not.
+// after a bind a pointer to its bytes, which the module that it was first registered with keeps
+// alive. Registered by address, so it neither moves nor is copied. Reading is safe from several
+// threads, binding is not.
 class Slot {
  public:
   struct Wanted {
@@ -61,6 +62,7 @@ class Slot {
 
  private:
   friend class SlotTable;
+  friend class Module;
   void take(const std::byte* data, std::span<const std::int64_t> strides);
 
   Wanted wanted_;
@@ -68,6 +70,7 @@ class Slot {
   std::span<const std::int64_t> strides_;
   std::vector<std::int64_t> own_strides_;  // of point_to; a bound slot's are the file's
   bool bound_ = false;
+  Module* home_ = nullptr;       // the first module that it was registered with
   std::uint32_t table_row_ = 0;  // a hint for finding ties, of no meaning between binds
 };
 
