@@ -117,13 +117,23 @@ Widths fitted(Widths widths, std::size_t columns) {
   return widths;
 }
 
+// Where nothing is cut, one name of 60,000 bytes should not fill every other row up to its length.
+Widths padded(Widths widths, const Screen& screen) {
+  constexpr std::size_t kWidest = 100;
+  if (screen.columns != Screen::kUnlimited) return widths;
+  for (std::size_t& width : widths)
+    width = std::min(width, kWidest);
+  return widths;
+}
+
 void print_row(const Cells& row, const Widths& widths, const Screen& screen, bool is_heading) {
+  const Widths pads = padded(widths, screen);
   const std::string notes =
       row[kNotes].empty() ? "" : std::string(kGap, ' ') + cut_end(row[kNotes], widths[kNotes]);
   const std::string line =
       fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>{}}", cut_middle(row[kName], widths[kName]),
-                  widths[kName], row[kDtype], widths[kDtype], cut_end(row[kShape], widths[kShape]),
-                  widths[kShape], row[kSize], widths[kSize]);
+                  pads[kName], row[kDtype], pads[kDtype], cut_end(row[kShape], widths[kShape]),
+                  pads[kShape], row[kSize], pads[kSize]);
   const std::string shown = is_heading ? coloured(screen, Colour::kBold, line) : line;
   print("{}{}\n", shown, coloured(screen, Colour::kFaint, notes));
 }
