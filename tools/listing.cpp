@@ -2,7 +2,6 @@
 #include "listing.h"
 
 #include <algorithm>
-#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -16,6 +15,21 @@ ListedTensor listed(const CheckpointTensor& tensor) {
                          .shape = tensor.shape,
                          .strides = tensor.strides});
   return {view, tensor.segment, tensor.offset_bytes, tensor.extent_bytes};
+}
+
+ListedComposite listed(const CheckpointComposite& composite) {
+  const TensorView view({.name = composite.name,
+                         .dtype = composite.dtype,
+                         .flags = composite.flags,
+                         .shape = composite.shape});
+  ListedComposite listing{.view = view,
+                          .kind = composite.kind,
+                          .reals = composite.reals,
+                          .integers = composite.integers};
+  for (const CheckpointPart& part : composite.parts) {
+    listing.parts.push_back({part.role, part.tensor});
+  }
+  return listing;
 }
 
 std::vector<SegmentInfo> segments_of(const std::vector<CheckpointTensor>& tensors) {
@@ -79,7 +93,12 @@ Listing list_checkpoint(const std::string& path, CheckpointContent content) {
                   .segments = segments_of(kept->tensors),
                   .values = kept->values,
                   .owner = kept};
-  std::ranges::transform(kept->tensors, std::back_inserter(listing.tensors), listed);
+  for (const CheckpointTensor& tensor : kept->tensors) {
+    listing.tensors.push_back(listed(tensor));
+  }
+  for (const CheckpointComposite& composite : kept->composites) {
+    listing.composites.push_back(listed(composite));
+  }
   for (const CheckpointModule& module : kept->modules) {
     listing.modules.push_back({module.path, module.version});
   }
@@ -92,6 +111,16 @@ std::uint64_t data_bytes(const Listing& listing) {
     sum += segment.size_bytes;
   }
   return sum;
+}
+
+std::vector<const ListedComposite*> owners_of_tensors(const Listing& listing) {
+  std::vector<const ListedComposite*> owners(listing.tensors.size());
+  for (const ListedComposite& composite : listing.composites) {
+    for (const ListedPart& part : composite.parts) {
+      owners[part.tensor] = &composite;
+    }
+  }
+  return owners;
 }
 
 std::uint64_t shared_bytes(const Listing& listing) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "weightmap/composite.h"
 #include "weightmap/convert.h"
 #include "weightmap/value_graph.h"
 #include "weightmap/weight_file.h"
@@ -22,6 +23,20 @@ struct ListedTensor {
   std::uint64_t size_bytes = 0;          // from the first to the last byte that it refers to
 };
 
+struct ListedPart {
+  std::string role;
+  std::uint32_t tensor = 0;  // in Listing::tensors
+};
+
+// A name that stands for several tensors.
+struct ListedComposite {
+  TensorView view;  // without data and strides
+  CompositeKind kind = CompositeKind::kQuantizedPerTensor;
+  std::vector<ListedPart> parts;
+  std::vector<double> reals;
+  std::vector<std::int64_t> integers;
+};
+
 // What is in a weight file, or what would be in that of a checkpoint. Move-only in practice: names,
 // shapes and strides are views into what `owner` keeps.
 struct Listing {
@@ -32,7 +47,8 @@ struct Listing {
   std::optional<std::uint64_t> alignment_bytes;
   std::uint64_t size_bytes = 0;
   std::vector<DataFileInfo> data_files;
-  std::vector<ListedTensor> tensors;
+  std::vector<ListedTensor> tensors;        // parts of composites too
+  std::vector<ListedComposite> composites;  // a kComposite node's number is a place here
   std::vector<SegmentInfo> segments;
   std::vector<ModuleVersion> modules;
   ValueGraph values;
@@ -43,6 +59,9 @@ Listing list_weight_file(const WeightFile& file);  // without values
 Listing list_checkpoint(const std::string& path, CheckpointContent content);
 
 std::uint64_t data_bytes(const Listing& listing);  // of all segments
+
+// By tensor: the composite that it is a part of.
+std::vector<const ListedComposite*> owners_of_tensors(const Listing& listing);
 
 // How many bytes more the tensors would take if none shared any with another one.
 std::uint64_t shared_bytes(const Listing& listing);

@@ -56,6 +56,21 @@ Json tensor_json(const Listing& listing, const ListedTensor& tensor) {
   return json;
 }
 
+Json composite_json(const ListedComposite& composite) {
+  Json parts = Json::array();
+  for (const ListedPart& part : composite.parts) {
+    parts.push_back({{"role", part.role}, {"tensor", part.tensor}});
+  }
+  return {{"name", composite.view.name()},
+          {"kind", composite_kind_name(composite.kind)},
+          {"dtype", dtype_name(composite.view.dtype())},
+          {"shape", composite.view.shape()},
+          {"flags", flags_json(composite.view)},
+          {"parts", parts},
+          {"reals", composite.reals},
+          {"integers", composite.integers}};
+}
+
 Json module_json(const ModuleVersion& module) {
   return {{"path", module.path}, {"version", module.version}};
 }
@@ -100,6 +115,9 @@ void print_listing_json(const Listing& listing) {
   print_list_field("data_files", listing.data_files, data_file_json);
   print_list_field("tensors", listing.tensors,
                    [&](const ListedTensor& tensor) { return tensor_json(listing, tensor); });
+  if (!listing.composites.empty()) {
+    print_list_field("composites", listing.composites, composite_json);
+  }
   print_list_field("modules", listing.modules, module_json);
   print_extras(listing);
   put("}\n");

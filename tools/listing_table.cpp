@@ -64,14 +64,13 @@ std::string list_text(std::span<const std::int64_t> numbers) {
   return fmt::format("[{}]", fmt::join(numbers, ", "));
 }
 
-std::string notes(const ListedTensor& tensor, const Sharing& sharing) {
-  const TensorView& view = tensor.view;
+std::string notes(const TensorView& view, const std::vector<std::string>& before) {
   std::vector<std::string> words;
   const auto add = [&](bool holds, std::string word) {
     if (holds && !word.empty()) words.push_back(std::move(word));
   };
-  add(true, sharing.note(tensor));
-  add(!view.is_contiguous(), "strides " + list_text(view.strides()));
+  for (const std::string& word : before)
+    add(true, word);
   add(view.is_parameter(), "parameter");
   add(view.is_buffer(), "buffer");
   add(view.requires_grad(), "requires_grad");
@@ -84,13 +83,34 @@ std::string notes(const ListedTensor& tensor, const Sharing& sharing) {
 
 // ---- the table
 
+Cells row_of(const TensorView& view, std::uint64_t size_bytes, std::vector<std::string> words) {
+  return {printable(view.name()), std::string(dtype_name(view.dtype())), list_text(view.shape()),
+          human_bytes(size_bytes), notes(view, words)};
+}
+
+Cells row_of(const Listing& listing, const ListedComposite& composite) {
+  std::uint64_t size_bytes = 0;
+  for (const ListedPart& part : composite.parts) {
+    size_bytes += listing.tensors[part.tensor].size_bytes;
+  }
+  return row_of(composite.view, size_bytes, {std::string(composite_kind_name(composite.kind))});
+}
+
+// A composite stands in the place of its first part.
 std::vector<Cells> rows_of(const Listing& listing) {
   const Sharing sharing(listing);
+  const auto owners = owners_of_tensors(listing);
   std::vector<Cells> rows{{"name", "dtype", "shape", "size", ""}};
-  for (const ListedTensor& tensor : listing.tensors) {
-    rows.push_back({printable(tensor.view.name()), std::string(dtype_name(tensor.view.dtype())),
-                    list_text(tensor.view.shape()), human_bytes(tensor.size_bytes),
-                    notes(tensor, sharing)});
+  for (std::uint32_t i = 0; i < listing.tensors.size(); ++i) {
+    const ListedTensor& tensor = listing.tensors[i];
+    const TensorView& view = tensor.view;
+    if (owners[i] == nullptr) {
+      const std::string strides =
+          view.is_contiguous() ? "" : "strides " + list_text(view.strides());
+      rows.push_back(row_of(view, tensor.size_bytes, {sharing.note(tensor), strides}));
+    } else if (owners[i]->parts.front().tensor == i) {
+      rows.push_back(row_of(listing, *owners[i]));
+    }
   }
   return rows;
 }
@@ -186,7 +206,8 @@ void print_items(const Listing& listing, const Screen& screen) {
   const auto items = listing.values.items(listing.values.root());
   std::size_t others = 0;
   for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-    if (listing.values.node(items[i + 1]).kind == ValueKind::kTensor) continue;
+    const ValueKind kind = listing.values.node(items[i + 1]).kind;
+    if (kind == ValueKind::kTensor || kind == ValueKind::kComposite) continue;
     if (++others > kListed) continue;
     print_line(screen, fmt::format("  {}: {}", key_text(listing, items[i]),
                                    value_text(listing, items[i + 1])));
@@ -218,8 +239,10 @@ void print_extras(const Listing& listing, const Screen& screen) {
 }  // namespace
 
 std::string totals_text(const Listing& listing) {
+  const auto owners = owners_of_tensors(listing);
+  const auto plain = static_cast<std::size_t>(std::ranges::count(owners, nullptr));
   std::string text =
-      fmt::format("{} in {}, {}", counted(listing.tensors.size(), "tensor"),
+      fmt::format("{} in {}, {}", counted(plain + listing.composites.size(), "tensor"),
                   counted(listing.segments.size(), "segment"), human_bytes(data_bytes(listing)));
   const std::uint64_t shared = shared_bytes(listing);
   if (shared > 0) text += fmt::format("; ties and views share {}", human_bytes(shared));

@@ -39,6 +39,13 @@ std::string container_text(const ValueGraph& graph, std::uint32_t number) {
   return fmt::format("{} of {}", value_kind_name(node.kind), mapping ? items / 2 : items);
 }
 
+std::string composite_text(const Listing& listing, std::uint64_t number) {
+  if (number >= listing.composites.size()) return fmt::format("composite {}", number);
+  const ListedComposite& composite = listing.composites[number];
+  return fmt::format("{} tensor {}", composite_kind_name(composite.kind),
+                     printable(composite.view.name()));
+}
+
 }  // namespace
 
 std::string value_text(const Listing& listing, std::uint32_t number) {
@@ -62,7 +69,7 @@ std::string value_text(const Listing& listing, std::uint32_t number) {
     case ValueKind::kGlobal: return printable(qualified_name(text));
     case ValueKind::kTensor:
       return fmt::format("tensor {}", printable(listing.tensors[node.number].view.name()));
-    case ValueKind::kComposite: return fmt::format("composite {}", node.number);
+    case ValueKind::kComposite: return composite_text(listing, node.number);
     case ValueKind::kOpaque: return fmt::format("{}, opaque", printable(qualified_name(text)));
     default: return container_text(graph, number);
   }

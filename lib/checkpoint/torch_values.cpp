@@ -18,6 +18,7 @@
 
 #include "base/text.h"
 #include "checkpoint/graph_builder.h"
+#include "checkpoint/tensor_draft.h"
 #include "checkpoint/text_calls.h"
 #include "checkpoint/torch_classes.h"
 #include "checkpoint/torch_tensors.h"
@@ -44,7 +45,7 @@ struct Frame {
   ValueId value = kNoValue;
   Role role = Role::kPlain;
   ValueKind kind = ValueKind::kNone;
-  std::uint32_t tensor = 0;
+  std::uint32_t tensor = 0;  // or composite
   // Places in ValueWalk::pending_: the children, the next one, and keys and values among them.
   std::uint32_t begin = 0;
   std::uint32_t next = 0;
@@ -222,7 +223,7 @@ const Class& ValueWalk::class_of_call(const PickleCall& call) const {
 
 Result<void> ValueWalk::visit_call(ValueId id, const PickleCall& call) {
   const Class& of = class_of_call(call);
-  if (of.role == Role::kTensor) return visit_tensor(id, call);
+  if (of.role == Role::kTensor && makes_plain_tensor(pickle_, call)) return visit_tensor(id, call);
   const bool has_keywords = call.keyword_arguments != kNoValue;
   const bool is_changed =
       call.appended.size > 0 || call.set_items.size > 0 || call.state != kNoValue;
@@ -248,12 +249,12 @@ Result<void> ValueWalk::visit_tensor(ValueId id, const PickleCall& call) {
   const auto tensor = tensors_.read(call);
   if (!tensor) return tensor.error();
   if (tensor->attributes == kNoValue) {
-    nodes_[id] = graph_.add_number(ValueKind::kTensor, tensor->number);
+    nodes_[id] = graph_.add_number(tensor->kind, tensor->number);
     return {};
   }
   const Frame frame{.value = id,
                     .role = Role::kTensor,
-                    .kind = ValueKind::kTensor,
+                    .kind = tensor->kind,
                     .tensor = tensor->number,
                     .begin = pending_end()};
   push(tensor->attributes);
@@ -336,7 +337,8 @@ void ValueWalk::push_opaque(const PickleCall& call, Frame& frame) {
 
 Result<NodeId> ValueWalk::close(const Frame& frame) {
   switch (frame.role) {
-    case Role::kTensor: return graph_.add_tensor_with_attributes(frame.tensor, children_[0]);
+    case Role::kTensor:
+      return graph_.add_tensor_with_attributes(frame.kind, frame.tensor, children_[0]);
     case Role::kMapping: return close_mapping(frame);
     case Role::kOpaque: return close_opaque(frame);
     default: break;

@@ -21,6 +21,10 @@ bool is_sequence(ValueKind kind) {
          kind == ValueKind::kFrozenSet;
 }
 
+bool is_tensor(ValueKind kind) {
+  return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
+}
+
 // A key as a component of a path; nothing when it is neither a string nor an integer.
 std::optional<std::string> component_of(const ValueGraph& graph, std::uint32_t key) {
   const ValueKind kind = graph.node(key).kind;
@@ -38,8 +42,7 @@ class Namer {
   explicit Namer(const ValueGraph& graph) : graph_(graph) {}
 
   Result<Names> run(std::uint32_t root) {
-    const bool is_tensor = graph_.node(root).kind == ValueKind::kTensor;
-    stack_.push_back({.node = root, .path = is_tensor ? "tensor" : ""});
+    stack_.push_back({.node = root, .path = is_tensor(graph_.node(root).kind) ? "tensor" : ""});
     while (!stack_.empty()) {
       const Place place = std::move(stack_.back());
       stack_.pop_back();
@@ -68,7 +71,7 @@ class Namer {
     const std::size_t first = stack_.size();
     push_children(place, kind);
     std::reverse(stack_.begin() + static_cast<std::ptrdiff_t>(first), stack_.end());
-    return kind == ValueKind::kTensor ? name(place) : Result<void>();
+    return is_tensor(kind) ? name(place) : Result<void>();
   }
 
   Result<void> name(const Place& place) {
@@ -123,7 +126,7 @@ class Namer {
   }
 
   void push(const Place& parent, std::uint32_t node, const std::optional<std::string>& component) {
-    if (graph_.node(node).child_count == 0 && graph_.node(node).kind != ValueKind::kTensor) return;
+    if (graph_.node(node).child_count == 0 && !is_tensor(graph_.node(node).kind)) return;
     stack_.push_back({.node = node,
                       .path = component ? joined(parent.path, *component) : parent.path,
                       .has_name = parent.has_name && component.has_value()});

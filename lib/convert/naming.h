@@ -23,7 +23,7 @@ struct NamingLimits {
 
 struct NamedTensor {
   std::string name;
-  std::uint32_t node = 0;  // of the graph
+  std::uint32_t node = 0;  // of the graph: a kTensor or kComposite
 };
 
 struct NamedModule {
@@ -36,7 +36,8 @@ struct Names {
   std::vector<NamedModule> modules;  // from the `_metadata` of each ordered_dict, paths unique
 };
 
-// Names everything below `root`. A tensor that is the root is called "tensor".
+// Names everything below `root`. A tensor that is the root is called "tensor". Composites are named
+// as tensors are.
 // Path of a value: dictionary keys that are strings or integers, positions in lists and tuples;
 // what belongs to an object of an unknown class: the items of its state under its own path, its
 // arguments below `__args__`. Errors: kUnsupported, naming the place: a tensor under a key that is
