@@ -74,7 +74,9 @@ class EntryList {
       if (node.kind == ValueKind::kComposite) {
         add_composite(named, source_.composites[node.number]);
       } else {
-        numbers_.emplace(named.node, add_entry(named.name, source_.tensors[node.number], 0));
+        const std::uint32_t entry =
+            add_entry(named.name, source_.tensors[node.number], named.flags);
+        numbers_.emplace(named.node, entry);
       }
     }
     sort_composites();
@@ -100,7 +102,7 @@ class EntryList {
     format::CompositeContent content{.name = named.name,
                                      .kind = composite.kind,
                                      .dtype = composite.dtype,
-                                     .flags = flags_of(composite),
+                                     .flags = static_cast<std::uint16_t>(flags_of(composite) | named.flags),
                                      .shape = composite.shape,
                                      .reals = composite.reals,
                                      .integers = composite.integers,

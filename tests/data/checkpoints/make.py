@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import composites
+import modules
 from describe import describe, dtype_name
 
 HERE = pathlib.Path(__file__).parent
@@ -421,6 +422,7 @@ def main():
     for name in CASES:
         attempt(name, write_case, name)
     composites.write(HERE / "composites", VERSION)
+    modules.write(HERE / "modules", VERSION)
     # One version is enough for these; the newest one writes them.
     if VERSION >= (2, 0):
         UNSUPPORTED.mkdir(exist_ok=True)
