@@ -2,7 +2,6 @@
 #include "listing.h"
 
 #include <algorithm>
-#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -16,6 +15,22 @@ ListedTensor listed(const CheckpointTensor& tensor) {
                          .shape = tensor.shape,
                          .strides = tensor.strides});
   return {view, tensor.segment, tensor.offset_bytes, tensor.extent_bytes};
+}
+
+// REQUIRES: the listing's tensors are those of the same checkpoint.
+CompositeView listed(const CheckpointComposite& composite, const Listing& listing) {
+  CompositeView::Facts facts{.name = composite.name,
+                             .kind = composite.kind,
+                             .dtype = composite.dtype,
+                             .flags = composite.flags,
+                             .shape = composite.shape,
+                             .reals = composite.reals,
+                             .integers = composite.integers,
+                             .class_name = composite.class_name};
+  for (const CheckpointPart& part : composite.parts) {
+    facts.parts.push_back({part.role, part.tensor, listing.tensors[part.tensor].view});
+  }
+  return CompositeView(std::move(facts));
 }
 
 std::vector<SegmentInfo> segments_of(const std::vector<CheckpointTensor>& tensors) {
@@ -82,7 +97,12 @@ Listing list_checkpoint(const std::string& path, CheckpointContent content) {
                   .segments = segments_of(kept->tensors),
                   .values = kept->values,
                   .owner = kept};
-  std::ranges::transform(kept->tensors, std::back_inserter(listing.tensors), listed);
+  for (const CheckpointTensor& tensor : kept->tensors) {
+    listing.tensors.push_back(listed(tensor));
+  }
+  for (const CheckpointComposite& composite : kept->composites) {
+    listing.composites.push_back(listed(composite, listing));
+  }
   for (const CheckpointModule& module : kept->modules) {
     listing.modules.push_back({module.path, module.version});
   }

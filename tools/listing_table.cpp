@@ -225,7 +225,8 @@ void print_items(const Listing& listing, const Screen& screen) {
   const auto items = listing.values.items(listing.values.root());
   std::size_t others = 0;
   for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-    if (listing.values.node(items[i + 1]).kind == ValueKind::kTensor) continue;
+    const ValueKind kind = listing.values.node(items[i + 1]).kind;
+    if (kind == ValueKind::kTensor || kind == ValueKind::kComposite) continue;
     if (++others > kListed) continue;
     print_line(screen, fmt::format("  {}: {}", key_text(listing, items[i]),
                                    value_text(listing, items[i + 1])));

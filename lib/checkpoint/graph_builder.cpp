@@ -39,9 +39,10 @@ std::uint32_t GraphBuilder::add_parent(ValueKind kind,
               .text_size = text.size});
 }
 
-std::uint32_t GraphBuilder::add_tensor_with_attributes(std::uint64_t number,
+std::uint32_t GraphBuilder::add_tensor_with_attributes(ValueKind kind,
+                                                       std::uint64_t number,
                                                        std::uint32_t attributes) {
-  const std::uint32_t node = add_parent(ValueKind::kTensor, {&attributes, 1}, {}, true);
+  const std::uint32_t node = add_parent(kind, {&attributes, 1}, {}, true);
   nodes_[node].number = number;
   return node;
 }

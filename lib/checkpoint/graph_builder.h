@@ -44,7 +44,9 @@ class GraphBuilder {
                            std::span<const std::uint32_t> children,
                            TextRange text = {},
                            bool has_attributes = false);
-  std::uint32_t add_tensor_with_attributes(std::uint64_t number, std::uint32_t attributes);
+  std::uint32_t add_tensor_with_attributes(ValueKind kind,
+                                           std::uint64_t number,
+                                           std::uint32_t attributes);
 
   TextRange store_text(std::string_view text);
 

@@ -6,35 +6,35 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "base/text.h"
+#include "checkpoint/call_reader.h"
 
 namespace weightmap::checkpoint {
 namespace {
 
 constexpr int kMaxWrappers = 8;  // a parameter of a tensor of a type: three in any honest file
 
-class DraftReader {
+class DraftReader : private CallReader {
  public:
   DraftReader(const Pickle& pickle, TorchStorages& storages)
-      : pickle_(pickle), storages_(storages) {}
+      : CallReader(pickle), storages_(storages) {}
 
   Result<TensorDraft> read(const PickleCall& call) {
     TensorDraft draft;
     read_call(call, draft);
-    if (failure_) return *std::move(failure_);
+    if (has_failed()) return *failure();
     return draft;
   }
 
   using Rebuild = void (DraftReader::*)(TensorDraft&);
   struct Function {
     GlobalName name;
-    Rebuild rebuild;             // none: not supported
-    std::string_view kind = {};  // of tensor, when it is not supported
+    Rebuild rebuild;
   };
   static const Function* find(const GlobalName& name);
 
@@ -48,6 +48,9 @@ class DraftReader {
   void rebuild_v2(TensorDraft& draft);
   void rebuild_v3(TensorDraft& draft);
   void rebuild_meta(TensorDraft& draft);
+  void rebuild_quantized(TensorDraft& draft);
+  void rebuild_sparse(TensorDraft& draft);
+  void rebuild_nested(TensorDraft& draft);
   void rebuild_parameter(TensorDraft& draft);
   void rebuild_parameter_with_state(TensorDraft& draft);
   void rebuild_from_type(TensorDraft& draft);
@@ -55,35 +58,21 @@ class DraftReader {
   void uninitialized_parameter(TensorDraft& draft);
   void uninitialized_buffer(TensorDraft& draft);
 
-  const PickleValue& next(std::string_view what);
-  bool has_next() const { return !arguments_.empty(); }
-  bool boolean(std::string_view what);
-  std::int64_t integer(std::string_view what);
-  std::span<const ValueId> sizes(std::string_view what);
-  Dtype dtype();
-  GlobalName global(std::string_view what);
   void storage(TensorDraft& draft);
   void data(TensorDraft& draft);
-  void no_hooks();
   void lazy_bits(TensorDraft& draft);
   void attributes(TensorDraft& draft);
   void old_state(const PickleCall& call, TensorDraft& draft);
-  bool is_empty(const PickleValue& value) const;
 
-  void fail(ErrorCode code, std::string_view message) {
-    if (!failure_) failure_ = Error(code, concat(quoted(global_text(function_)), ": ", message));
-  }
-  void wrong(std::string_view what, std::string_view expected) {
-    fail(ErrorCode::kCorrupt, concat(what, " is not ", expected));
-  }
-
-  const Pickle& pickle_;
   TorchStorages& storages_;
-  std::span<const ValueId> arguments_;  // those of the function that are still to be read
-  GlobalName function_;
   int wrappers_ = 0;
-  std::optional<Error> failure_;
 };
+
+constexpr GlobalName kParameter{"torch.nn.parameter", "Parameter"};
+
+bool is_plain_type(const GlobalName& type) {
+  return type == kParameter || type == GlobalName{"torch", "Tensor"};
+}
 
 constexpr DraftReader::Function DraftReader::kFunctions[] = {
     {{"torch._utils", "_rebuild_tensor_v2"}, &DraftReader::rebuild_v2},
@@ -92,24 +81,15 @@ constexpr DraftReader::Function DraftReader::kFunctions[] = {
     {{"torch._utils", "_rebuild_parameter"}, &DraftReader::rebuild_parameter},
     {{"torch._utils", "_rebuild_parameter_with_state"}, &DraftReader::rebuild_parameter_with_state},
     {{"torch._utils", "_rebuild_meta_tensor_no_storage"}, &DraftReader::rebuild_meta},
+    {{"torch._utils", "_rebuild_qtensor"}, &DraftReader::rebuild_quantized},
+    {{"torch._utils", "_rebuild_sparse_tensor"}, &DraftReader::rebuild_sparse},
+    {{"torch._utils", "_rebuild_sparse_csr_tensor"}, &DraftReader::rebuild_sparse},
+    {{"torch._utils", "_rebuild_nested_tensor"}, &DraftReader::rebuild_nested},
     {{"torch._tensor", "_rebuild_from_type"}, &DraftReader::rebuild_from_type},
     {{"torch._tensor", "_rebuild_from_type_v2"}, &DraftReader::rebuild_from_type},
-    {{"torch.nn.parameter", "Parameter"}, &DraftReader::parameter},
+    {kParameter, &DraftReader::parameter},
     {{"torch.nn.parameter", "UninitializedParameter"}, &DraftReader::uninitialized_parameter},
     {{"torch.nn.parameter", "UninitializedBuffer"}, &DraftReader::uninitialized_buffer},
-    {{"torch._utils", "_rebuild_qtensor"}, nullptr, "a quantized tensor"},
-    {{"torch._utils", "_rebuild_sparse_tensor"}, nullptr, "a sparse tensor"},
-    {{"torch._utils", "_rebuild_sparse_csr_tensor"}, nullptr, "a sparse tensor"},
-    {{"torch._utils", "_rebuild_nested_tensor"}, nullptr, "a nested tensor"},
-    {{"torch.nested._internal.nested_tensor", "_rebuild_njt"}, nullptr, "a nested tensor"},
-    {{"torch._utils", "_rebuild_wrapper_subclass"}, nullptr, "a tensor of a wrapper subclass"},
-    {{"torch._utils", "_rebuild_device_tensor_from_cpu_tensor"},
-     nullptr,
-     "a tensor of a device without storages"},
-    {{"torch._utils", "_rebuild_device_tensor_from_numpy"},
-     nullptr,
-     "a tensor of a device without storages"},
-    {{"torch._utils", "_rebuild_xla_tensor"}, nullptr, "a tensor of a device without storages"},
 };
 
 const DraftReader::Function* DraftReader::find(const GlobalName& name) {
@@ -118,33 +98,30 @@ const DraftReader::Function* DraftReader::find(const GlobalName& name) {
 }
 
 void DraftReader::read_call(const PickleCall& call, TensorDraft& draft) {
-  const PickleValue& callable = pickle_.values[call.callable];
-  function_ = callable.kind == PickleKind::kGlobal ? modern_name(pickle_.globals[callable.slot])
-                                                   : GlobalName{"object", "__call__"};
+  const PickleValue& callable = value(call.callable);
+  const GlobalName function = callable.kind == PickleKind::kGlobal
+                                  ? modern_name(pickle().globals[callable.slot])
+                                  : GlobalName{"object", "__call__"};
+  set_call({function, {}});
   if (call.keyword_arguments != kNoValue || call.appended.size != 0 || call.set_items.size != 0) {
     return fail(ErrorCode::kUnsupported, "a tensor that is changed after it was made");
   }
-  const GlobalName function = function_;
-  run(function, pickle_.items_of(pickle_.values[call.arguments]), draft);
-  function_ = function;
+  run(function, pickle().items_of(value(call.arguments)), draft);
+  set_call({function, {}});
   if (call.state != kNoValue) old_state(call, draft);
 }
 
 void DraftReader::run(const GlobalName& name,
                       std::span<const ValueId> arguments,
                       TensorDraft& draft) {
-  function_ = name;
+  set_call({name, arguments});
   const Function* function = find(name);
   if (function == nullptr) return fail(ErrorCode::kUnsupported, "is not known to make a tensor");
-  if (function->rebuild == nullptr) {
-    return fail(ErrorCode::kUnsupported, concat("makes ", function->kind, ", which is not read"));
-  }
   if (++wrappers_ > kMaxWrappers) {
     return fail(ErrorCode::kUnsupported, concat("more than ", kMaxWrappers, " calls for a tensor"));
   }
-  arguments_ = arguments;
   (this->*function->rebuild)(draft);
-  if (!failure_ && has_next()) fail(ErrorCode::kUnsupported, "has more arguments than are known");
+  if (has_next()) fail(ErrorCode::kUnsupported, "has more arguments than are known");
 }
 
 void DraftReader::rebuild(TensorDraft& draft) {
@@ -177,6 +154,22 @@ void DraftReader::rebuild_meta(TensorDraft& draft) {
   draft.tensor.requires_grad = boolean("requires_grad");
 }
 
+// (storage, offset, shape, strides, quantizer, requires_grad, hooks)
+void DraftReader::rebuild_quantized(TensorDraft& draft) {
+  rebuild(draft);
+  draft.composite = read_quantizer(*this);
+  draft.tensor.requires_grad = boolean("requires_grad");
+  no_hooks();
+}
+
+void DraftReader::rebuild_sparse(TensorDraft& draft) {
+  draft.composite = read_sparse(*this, draft.shape);
+}
+
+void DraftReader::rebuild_nested(TensorDraft& draft) {
+  draft.composite = read_nested(*this);
+}
+
 void DraftReader::rebuild_parameter(TensorDraft& draft) {
   data(draft);
   draft.tensor.is_parameter = true;
@@ -193,20 +186,16 @@ void DraftReader::rebuild_parameter_with_state(TensorDraft& draft) {
 void DraftReader::rebuild_from_type(TensorDraft& draft) {
   const GlobalName function = global("the function");
   const GlobalName type = global("the type");
-  const PickleValue& arguments = next("the arguments");
-  const bool is_parameter = type == GlobalName{"torch.nn.parameter", "Parameter"};
-  if (!failure_ && !is_parameter && type != GlobalName{"torch", "Tensor"}) {
+  const auto arguments = tuple("the arguments");
+  if (!has_failed() && !is_plain_type(type)) {
     fail(ErrorCode::kUnsupported,
          concat("a tensor of the class ", quoted(global_text(type)), ", which is not read"));
   }
-  if (arguments.kind != PickleKind::kTuple) wrong("the arguments", "a tuple");
-  if (failure_) return;
-  const auto rest = arguments_;
-  const GlobalName self = function_;
-  run(function, pickle_.items_of(arguments), draft);
-  arguments_ = rest;
-  function_ = self;
-  draft.tensor.is_parameter |= is_parameter;
+  if (has_failed()) return;
+  const Call self = call();
+  run(function, arguments, draft);
+  set_call(self);
+  draft.tensor.is_parameter |= type == kParameter;
   attributes(draft);
 }
 
@@ -227,70 +216,11 @@ void DraftReader::uninitialized_buffer(TensorDraft& draft) {
   draft.tensor.requires_grad = boolean("requires_grad");
 }
 
-const PickleValue& DraftReader::next(std::string_view what) {
-  static const PickleValue missing{};
-  if (failure_) return missing;
-  if (!has_next()) {
-    fail(ErrorCode::kCorrupt, concat(what, " is missing"));
-    return missing;
-  }
-  const ValueId id = arguments_.front();
-  arguments_ = arguments_.subspan(1);
-  return pickle_.values[id];
-}
-
-bool DraftReader::boolean(std::string_view what) {
-  const PickleValue& value = next(what);
-  if (value.kind != PickleKind::kBool) wrong(what, "True or False");
-  return !failure_ && value.integer != 0;
-}
-
-std::int64_t DraftReader::integer(std::string_view what) {
-  const PickleValue& value = next(what);
-  if (value.kind != PickleKind::kInt) wrong(what, "an integer of 64 bits");
-  return failure_ ? 0 : value.integer;
-}
-
-// A tuple, a list, or a torch.Size of one of them.
-std::span<const ValueId> DraftReader::sizes(std::string_view what) {
-  const PickleValue* value = &next(what);
-  if (value->kind == PickleKind::kCall) {
-    const PickleCall& call = pickle_.calls[value->slot];
-    const PickleValue& callable = pickle_.values[call.callable];
-    const auto arguments = pickle_.items_of(pickle_.values[call.arguments]);
-    const bool is_size = callable.kind == PickleKind::kGlobal && arguments.size() == 1 &&
-                         pickle_.globals[callable.slot] == GlobalName{"torch", "Size"};
-    if (is_size) value = &pickle_.values[arguments[0]];
-  }
-  const bool is_sequence = value->kind == PickleKind::kTuple || value->kind == PickleKind::kList;
-  if (!is_sequence) wrong(what, "a tuple");
-  return is_sequence ? pickle_.items_of(*value) : std::span<const ValueId>();
-}
-
-Dtype DraftReader::dtype() {
-  const GlobalName name = global("the dtype");
-  const auto found = name.module == "torch" ? dtype_from_name(name.name) : std::nullopt;
-  if (!failure_ && !found) {
-    fail(ErrorCode::kUnsupported,
-         concat("the dtype ", quoted(global_text(name)), ", which is not known"));
-  }
-  return found.value_or(Dtype::kUInt8);
-}
-
-GlobalName DraftReader::global(std::string_view what) {
-  const PickleValue& value = next(what);
-  if (value.kind != PickleKind::kGlobal) wrong(what, "the name of a class or function");
-  return failure_ ? GlobalName() : modern_name(pickle_.globals[value.slot]);
-}
-
 void DraftReader::storage(TensorDraft& draft) {
-  const PickleValue& value = next("the storage");
-  if (failure_) return;
-  const auto mention = storages_.read(value);
-  if (!mention) {
-    failure_ = mention.error();
-    return;
-  }
+  const PickleValue& of = next("the storage");
+  if (has_failed()) return;
+  const auto mention = storages_.read(of);
+  if (!mention) return fail(mention.error());
   draft.tensor.dtype = mention->dtype;
   draft.tensor.storage = mention->storage;
   draft.tensor.meta = mention->is_meta;
@@ -299,61 +229,45 @@ void DraftReader::storage(TensorDraft& draft) {
 
 // The tensor that a parameter wraps: made by another call.
 void DraftReader::data(TensorDraft& draft) {
-  const PickleValue& value = next("the data");
-  if (value.kind != PickleKind::kCall) wrong("the data", "a tensor");
-  if (failure_) return;
-  const auto rest = arguments_;
-  const GlobalName self = function_;
-  read_call(pickle_.calls[value.slot], draft);
-  arguments_ = rest;
-  function_ = self;
-  if (!failure_ && draft.attributes != kNoValue) {
+  const PickleValue& of = next("the data");
+  if (of.kind != PickleKind::kCall) wrong("the data", "a tensor");
+  if (has_failed()) return;
+  const Call self = call();
+  read_call(pickle().calls[of.slot], draft);
+  set_call(self);
+  if (!has_failed() && draft.attributes != kNoValue) {
     fail(ErrorCode::kUnsupported, "a parameter around a tensor that has attributes of its own");
   }
 }
 
-// torch.save has written an empty dict here ever since tensors can have hooks.
-void DraftReader::no_hooks() {
-  const PickleValue& value = next("the hooks");
-  if (!failure_ && !is_empty(value)) fail(ErrorCode::kUnsupported, "a tensor with backward hooks");
-}
-
-bool DraftReader::is_empty(const PickleValue& value) const {
-  if (value.kind == PickleKind::kNone) return true;
-  if (value.kind == PickleKind::kDict) return value.range.size == 0;
-  if (value.kind != PickleKind::kCall) return false;
-  const PickleCall& call = pickle_.calls[value.slot];
-  return call.set_items.size == 0 && call.appended.size == 0 && call.state == kNoValue &&
-         pickle_.values[call.arguments].range.size == 0;
-}
-
 // The optional {'conj': True, 'neg': True} of 2.0 and later.
 void DraftReader::lazy_bits(TensorDraft& draft) {
-  if (failure_ || !has_next()) return;
+  if (has_failed() || !has_next()) return;
   const PickleValue& bits = next("the metadata");
   if (bits.kind == PickleKind::kNone) return;
   if (bits.kind != PickleKind::kDict) return wrong("the metadata", "a dict");
-  const auto items = pickle_.items_of(bits);
+  const auto items = pickle().items_of(bits);
   constexpr std::size_t kMostItems = 4;  // conj and neg, each with a value
   if (items.size() > kMostItems) return wrong("the metadata", "a dict of conj and neg");
   for (std::size_t i = 0; i < items.size(); i += 2) {
-    const PickleValue& key = pickle_.values[items[i]];
-    const PickleValue& value = pickle_.values[items[i + 1]];
-    if (key.kind != PickleKind::kStr || value.kind != PickleKind::kBool) {
+    const PickleValue& key = value(items[i]);
+    const PickleValue& bit = value(items[i + 1]);
+    if (key.kind != PickleKind::kStr || bit.kind != PickleKind::kBool) {
       return wrong("the metadata", "a dict of texts to True or False");
     }
-    const std::string_view name = pickle_.text(key);
+    const std::string_view name = pickle().text(key);
     if (name != "conj" && name != "neg") {
       return fail(ErrorCode::kUnsupported, concat("the metadata ", quoted(name)));
     }
-    (name == "conj" ? draft.tensor.conj : draft.tensor.neg) = value.integer != 0;
+    (name == "conj" ? draft.tensor.conj : draft.tensor.neg) = bit.integer != 0;
   }
 }
 
 void DraftReader::attributes(TensorDraft& draft) {
-  const ValueId id = failure_ || !has_next() ? kNoValue : arguments_.front();
-  const PickleValue& state = next("the state");
-  if (failure_ || state.kind == PickleKind::kNone) return;
+  const ValueId id = next_id("the state");
+  if (id == kNoValue) return;
+  const PickleValue& state = value(id);
+  if (state.kind == PickleKind::kNone) return;
   if (state.kind != PickleKind::kDict || draft.attributes != kNoValue) {
     return fail(ErrorCode::kUnsupported, "a state other than a dict of attributes");
   }
@@ -361,22 +275,66 @@ void DraftReader::attributes(TensorDraft& draft) {
 }
 
 // (requires_grad, volatile, hooks), which Parameter.__setstate__ still takes.
-void DraftReader::old_state(const PickleCall& call, TensorDraft& draft) {
-  const PickleValue& state = pickle_.values[call.state];
-  const bool is_parameter = function_ == GlobalName{"torch.nn.parameter", "Parameter"};
+void DraftReader::old_state(const PickleCall& of, TensorDraft& draft) {
+  const PickleValue& state = value(of.state);
+  const bool is_parameter = call().function == kParameter;
   if (!is_parameter || state.kind != PickleKind::kTuple || state.range.size != 3) {
     return fail(ErrorCode::kUnsupported, "a tensor with a state of this kind");
   }
-  arguments_ = pickle_.items_of(state);
+  set_call({call().function, pickle().items_of(state)});
   draft.tensor.requires_grad = boolean("requires_grad");
   next("volatile");
   no_hooks();
+}
+
+bool is_from_type(const GlobalName& name) {
+  return name.module == "torch._tensor" && name.name.starts_with("_rebuild_from_type");
+}
+
+bool wraps_data(const GlobalName& name) {
+  return name == kParameter ||
+         (name.module == "torch._utils" && name.name.starts_with("_rebuild_parameter"));
+}
+
+// From (function, type, its arguments, state) to the function. False: a type that is not PyTorch's.
+bool enter_type(const Pickle& pickle, GlobalName& name, std::span<const ValueId>& arguments) {
+  if (arguments.size() < 3) return true;
+  const PickleValue& function = pickle.values[arguments[0]];
+  const PickleValue& type = pickle.values[arguments[1]];
+  const PickleValue& inner = pickle.values[arguments[2]];
+  if (type.kind != PickleKind::kGlobal || function.kind != PickleKind::kGlobal ||
+      inner.kind != PickleKind::kTuple) {
+    return true;
+  }
+  if (!is_plain_type(modern_name(pickle.globals[type.slot]))) return false;
+  name = modern_name(pickle.globals[function.slot]);
+  arguments = pickle.items_of(inner);
+  return true;
 }
 
 }  // namespace
 
 bool makes_tensor(const GlobalName& global) {
   return DraftReader::find(global) != nullptr;
+}
+
+// Follows parameters and types down to what they wrap. What is wrong on the way is left to the
+// reader of the call.
+bool makes_plain_tensor(const Pickle& pickle, const PickleCall& call) {
+  const PickleCall* wrapper = &call;
+  for (int depth = 0; depth < kMaxWrappers; ++depth) {
+    const PickleValue& callable = pickle.values[wrapper->callable];
+    if (callable.kind != PickleKind::kGlobal) return false;
+    GlobalName name = modern_name(pickle.globals[callable.slot]);
+    auto arguments = pickle.items_of(pickle.values[wrapper->arguments]);
+    if (is_from_type(name) && !enter_type(pickle, name, arguments)) return false;
+    if (!makes_tensor(name)) return false;
+    if (!wraps_data(name) || arguments.empty()) return true;
+    const PickleValue& data = pickle.values[arguments[0]];
+    if (data.kind != PickleKind::kCall) return true;
+    wrapper = &pickle.calls[data.slot];
+  }
+  return true;
 }
 
 Result<TensorDraft> read_tensor_call(const Pickle& pickle,

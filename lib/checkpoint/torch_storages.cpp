@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/torch_storages.h"
 
+#include <algorithm>
 #include <span>
 
 #include "base/checked.h"
@@ -30,15 +31,16 @@ Result<Dtype> class_dtype(const Pickle& pickle, const PickleValue& value) {
   return Error(ErrorCode::kUnsupported, concat("a storage of class ", quoted(global_text(name))));
 }
 
-// Packed dtypes count elements of less than a byte.
+// Of dtypes that pack several values into a byte, PyTorch counts bytes.
 Result<std::uint64_t> storage_bytes(Dtype dtype, const PickleValue& count) {
   if (count.kind != PickleKind::kInt || count.integer < 0) {
     return corrupt("a storage whose size is no number of elements");
   }
-  const std::uint64_t element_bits = dtype_info(dtype).element_bits;
-  const auto bits = checked_mul(static_cast<std::uint64_t>(count.integer), element_bits);
-  if (!bits) return corrupt(concat("a storage of ", count.integer, " elements"));
-  return *bits / 8 + (*bits % 8 != 0 ? 1 : 0);
+  const std::uint64_t element_bytes =
+      std::max<std::uint64_t>(1, dtype_info(dtype).element_bits / 8);
+  const auto bytes = checked_mul(static_cast<std::uint64_t>(count.integer), element_bytes);
+  if (!bytes) return corrupt(concat("a storage of ", count.integer, " elements"));
+  return *bytes;
 }
 
 }  // namespace

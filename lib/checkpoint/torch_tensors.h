@@ -2,18 +2,22 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "weightmap/result.h"
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/graph_builder.h"
 #include "checkpoint/pickle.h"
+#include "checkpoint/tensor_draft.h"
 #include "checkpoint/torch_storages.h"
 
 namespace weightmap::checkpoint {
 
 struct TorchTensor {
-  std::uint32_t number = 0;       // in Checkpoint::tensors
+  ValueKind kind = ValueKind::kTensor;  // or kComposite
+  std::uint32_t number = 0;             // in Checkpoint::tensors, or in its composites
   ValueId attributes = kNoValue;  // a kDict that is not empty: Python attributes of the tensor
 };
 
@@ -26,12 +30,18 @@ class TorchTensors {
                Budget& budget,
                Checkpoint& into);
 
-  // Adds the tensor that a call makes: one more for each time it is asked.
+  // Adds the tensor or composite that a call makes: one more for each time it is asked.
   // Errors: kCorrupt, kUnsupported, those of FindStorage. REQUIRES: makes_tensor(its callable)
   // (tensor_draft.h).
   Result<TorchTensor> read(const PickleCall& call);
 
  private:
+  Result<std::uint32_t> add_tensor(const TensorDraft& draft);
+  Result<TorchTensor> add_composite(const TensorDraft& draft);
+  Result<std::uint32_t> add_part(ValueId value);
+  Result<void> add_sizes(std::span<const ValueId> ids, std::vector<std::int64_t>& sizes);
+  Result<void> complete(Composite& composite) const;
+
   const Pickle& pickle_;
   Budget& budget_;
   Checkpoint& into_;

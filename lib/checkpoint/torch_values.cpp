@@ -18,6 +18,7 @@
 
 #include "base/text.h"
 #include "checkpoint/graph_builder.h"
+#include "checkpoint/tensor_draft.h"
 #include "checkpoint/text_calls.h"
 #include "checkpoint/torch_classes.h"
 #include "checkpoint/torch_tensors.h"
@@ -44,7 +45,7 @@ struct Frame {
   ValueId value = kNoValue;
   Role role = Role::kPlain;
   ValueKind kind = ValueKind::kNone;
-  std::uint32_t tensor = 0;
+  std::uint32_t tensor = 0;  // or composite
   // Places in ValueWalk::pending_: the children, the next one, and keys and values among them.
   std::uint32_t begin = 0;
   std::uint32_t next = 0;
@@ -78,6 +79,7 @@ class ValueWalk {
   NodeId global_node(std::uint32_t slot);
   TextRange global_text(std::uint32_t slot);
   const Class& class_of_call(const PickleCall& call) const;
+  std::optional<std::uint32_t> slot_of(ValueId id) const;
 
   void push(ValueId id) { push(std::span(&id, 1)); }
   void push(std::span<const ValueId> ids);
@@ -162,6 +164,10 @@ Result<void> ValueWalk::visit(ValueId id) {
     case PickleKind::kDict: return items(ValueKind::kDict);
     case PickleKind::kCall: return visit_call(id, pickle_.calls[value.slot]);
     case PickleKind::kPersistent:
+      if (const auto slot = slot_of(id)) {
+        nodes_[id] = global_node(*slot);
+        break;
+      }
       return Error(ErrorCode::kUnsupported, "a storage that is no tensor's");
   }
   return {};
@@ -216,13 +222,29 @@ TextRange ValueWalk::global_text(std::uint32_t slot) {
 
 const Class& ValueWalk::class_of_call(const PickleCall& call) const {
   static constexpr Class kOther{{}, Role::kOpaque, ValueKind::kOpaque};
-  const PickleValue& callable = pickle_.values[call.callable];
-  return callable.kind == PickleKind::kGlobal ? classes_[callable.slot] : kOther;
+  const auto slot = slot_of(call.callable);
+  return slot ? classes_[*slot] : kOther;
+}
+
+// The place of a name in Pickle::globals. Of a module that was saved whole, the format from before
+// 1.6 names the class by ('module', class, source file, source).
+std::optional<std::uint32_t> ValueWalk::slot_of(ValueId id) const {
+  const PickleValue& value = pickle_.values[id];
+  if (value.kind == PickleKind::kGlobal) return value.slot;
+  if (value.kind != PickleKind::kPersistent) return std::nullopt;
+  const PickleValue& named = pickle_.values[value.slot];
+  if (named.kind != PickleKind::kTuple || named.range.size != 4) return std::nullopt;
+  const auto parts = pickle_.items_of(named);
+  const PickleValue& what = pickle_.values[parts[0]];
+  const PickleValue& global = pickle_.values[parts[1]];
+  const bool is_module = what.kind == PickleKind::kStr && pickle_.text(what) == "module" &&
+                         global.kind == PickleKind::kGlobal;
+  return is_module ? std::optional(global.slot) : std::nullopt;
 }
 
 Result<void> ValueWalk::visit_call(ValueId id, const PickleCall& call) {
   const Class& of = class_of_call(call);
-  if (of.role == Role::kTensor) return visit_tensor(id, call);
+  if (of.role == Role::kTensor && makes_plain_tensor(pickle_, call)) return visit_tensor(id, call);
   const bool has_keywords = call.keyword_arguments != kNoValue;
   const bool is_changed =
       call.appended.size > 0 || call.set_items.size > 0 || call.state != kNoValue;
@@ -248,12 +270,12 @@ Result<void> ValueWalk::visit_tensor(ValueId id, const PickleCall& call) {
   const auto tensor = tensors_.read(call);
   if (!tensor) return tensor.error();
   if (tensor->attributes == kNoValue) {
-    nodes_[id] = graph_.add_number(ValueKind::kTensor, tensor->number);
+    nodes_[id] = graph_.add_number(tensor->kind, tensor->number);
     return {};
   }
   const Frame frame{.value = id,
                     .role = Role::kTensor,
-                    .kind = ValueKind::kTensor,
+                    .kind = tensor->kind,
                     .tensor = tensor->number,
                     .begin = pending_end()};
   push(tensor->attributes);
@@ -320,7 +342,7 @@ bool ValueWalk::push_argument_items(const PickleCall& call) {
 void ValueWalk::push_opaque(const PickleCall& call, Frame& frame) {
   frame.role = Role::kOpaque;
   frame.kind = ValueKind::kOpaque;
-  if (pickle_.values[call.callable].kind == PickleKind::kGlobal) {
+  if (slot_of(call.callable)) {
     push(call.arguments);
   } else {
     push(call.callable);
@@ -336,7 +358,8 @@ void ValueWalk::push_opaque(const PickleCall& call, Frame& frame) {
 
 Result<NodeId> ValueWalk::close(const Frame& frame) {
   switch (frame.role) {
-    case Role::kTensor: return graph_.add_tensor_with_attributes(frame.tensor, children_[0]);
+    case Role::kTensor:
+      return graph_.add_tensor_with_attributes(frame.kind, frame.tensor, children_[0]);
     case Role::kMapping: return close_mapping(frame);
     case Role::kOpaque: return close_opaque(frame);
     default: break;
@@ -379,7 +402,7 @@ TextRange ValueWalk::factory_text(const Frame& frame) {
 // An object made by calling what another object returned is an `operator.call` of that one.
 Result<NodeId> ValueWalk::close_opaque(const Frame& frame) {
   const PickleCall& call = pickle_.calls[pickle_.values[frame.value].slot];
-  const PickleValue& callable = pickle_.values[call.callable];
+  const auto slot = slot_of(call.callable);
   std::span<const NodeId> left = children_;
   const auto take = [&](std::size_t count) {
     const auto taken = left.first(count);
@@ -387,10 +410,9 @@ Result<NodeId> ValueWalk::close_opaque(const Frame& frame) {
     return taken;
   };
   const auto take_if = [&](bool there) { return there ? take(1)[0] : graph_.add_none(); };
-  const bool is_named = callable.kind == PickleKind::kGlobal;
   const std::size_t argument_count = pickle_.values[call.arguments].range.size;
   std::array<NodeId, kOpaqueChildren> parts{};
-  parts[0] = is_named ? take(1)[0] : graph_.add_parent(ValueKind::kTuple, take(1 + argument_count));
+  parts[0] = slot ? take(1)[0] : graph_.add_parent(ValueKind::kTuple, take(1 + argument_count));
   parts[1] = take_if(call.keyword_arguments != kNoValue);
   parts[2] = take_if(call.state != kNoValue);
   const auto appended = take(call.appended.size);
@@ -399,8 +421,7 @@ Result<NodeId> ValueWalk::close_opaque(const Frame& frame) {
   auto merged = merge_equal_keys(graph_, budget_, pairs);
   if (!merged) return merged.error();
   parts[4] = pairs.empty() ? graph_.add_none() : graph_.add_parent(ValueKind::kDict, pairs);
-  const TextRange name =
-      is_named ? global_text(callable.slot) : graph_.store_text("operator\ncall");
+  const TextRange name = slot ? global_text(*slot) : graph_.store_text("operator\ncall");
   return graph_.add_parent(ValueKind::kOpaque, parts, name);
 }
 

@@ -215,6 +215,21 @@ CheckpointTensor described(const Checkpoint& source,
   return description;
 }
 
+CheckpointComposite described(const format::CompositeContent& composite) {
+  CheckpointComposite description{.name = composite.name,
+                                  .kind = composite.kind,
+                                  .dtype = composite.dtype,
+                                  .shape = composite.shape,
+                                  .flags = composite.flags,
+                                  .reals = composite.reals,
+                                  .integers = composite.integers,
+                                  .class_name = composite.class_name};
+  for (const format::PartContent& part : composite.parts) {
+    description.parts.push_back({.role = part.role, .tensor = part.tensor});
+  }
+  return description;
+}
+
 }  // namespace
 
 Result<ConvertReport> convert_checkpoint(const std::string& source_path,
@@ -255,6 +270,9 @@ Result<CheckpointContent> read_checkpoint(const std::string& path,
                             .size_bytes = source->files.front().size_bytes()};
   for (const format::TensorContent& tensor : plan->content.tensors) {
     content.tensors.push_back(described(*source, *plan, tensor));
+  }
+  for (const format::CompositeContent& composite : plan->content.composites) {
+    content.composites.push_back(described(composite));
   }
   for (const format::ModuleContent& module : plan->content.modules) {
     content.modules.push_back({.path = module.path, .version = module.version});

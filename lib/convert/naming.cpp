@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/text.h"
+#include "format/index_view.h"
 
 namespace weightmap::convert {
 namespace {
@@ -19,6 +20,10 @@ bool is_mapping(ValueKind kind) {
 bool is_sequence(ValueKind kind) {
   return kind == ValueKind::kList || kind == ValueKind::kTuple || kind == ValueKind::kSet ||
          kind == ValueKind::kFrozenSet;
+}
+
+bool is_tensor(ValueKind kind) {
+  return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
 }
 
 // A key as a component of a path; nothing when it is neither a string nor an integer.
@@ -38,8 +43,7 @@ class Namer {
   explicit Namer(const ValueGraph& graph) : graph_(graph) {}
 
   Result<Names> run(std::uint32_t root) {
-    const bool is_tensor = graph_.node(root).kind == ValueKind::kTensor;
-    stack_.push_back({.node = root, .path = is_tensor ? "tensor" : ""});
+    stack_.push_back({.node = root, .path = is_tensor(graph_.node(root).kind) ? "tensor" : ""});
     while (!stack_.empty()) {
       const Place place = std::move(stack_.back());
       stack_.pop_back();
@@ -53,11 +57,22 @@ class Namer {
   struct Place {
     std::uint32_t node = 0;
     std::string path;
-    bool has_name = true;  // false: below a key that no path can name
+    bool has_name = true;     // false: below a key that no path can name
+    std::uint16_t flags = 0;  // of a tensor
+  };
+
+  // The dictionaries of a pickled module.
+  struct Module {
+    std::uint32_t state = 0;
+    std::uint32_t parameters = 0;
+    std::uint32_t buffers = 0;
+    std::uint32_t modules = 0;
+    std::optional<std::uint32_t> hidden;  // names of buffers that are not persistent
   };
 
   Result<void> visit(const Place& place) {
-    if (++steps_ > NamingLimits::kFreeSteps + NamingLimits::kStepsPerNode * graph_.size() ||
+    steps_ += 1 + graph_.node(place.node).child_count;
+    if (steps_ > NamingLimits::kFreeSteps + NamingLimits::kStepsPerNode * graph_.size() ||
         name_bytes_ >
             NamingLimits::kFreeNameBytes + NamingLimits::kNameBytesPerNode * graph_.size()) {
       return Error(ErrorCode::kUnsupported,
@@ -68,7 +83,7 @@ class Namer {
     const std::size_t first = stack_.size();
     push_children(place, kind);
     std::reverse(stack_.begin() + static_cast<std::ptrdiff_t>(first), stack_.end());
-    return kind == ValueKind::kTensor ? name(place) : Result<void>();
+    return is_tensor(kind) ? name(place) : Result<void>();
   }
 
   Result<void> name(const Place& place) {
@@ -79,7 +94,7 @@ class Namer {
                           "integer"));
     }
     name_bytes_ += place.path.size();
-    names_.tensors.push_back({.name = place.path, .node = place.node});
+    names_.tensors.push_back({.name = place.path, .node = place.node, .flags = place.flags});
     return {};
   }
 
@@ -107,9 +122,67 @@ class Namer {
   void push_opaque(const Place& place, std::span<const std::uint32_t> parts) {
     push(place, parts[0], "__args__");
     push(place, parts[1], "__kwargs__");
-    push_in_place(place, parts[2], "__state__");
+    if (const auto module = module_of(parts[2])) {
+      push_module(place, *module);
+    } else {
+      push_in_place(place, parts[2], "__state__");
+    }
     push_in_place(place, parts[3], "__items__");
     push_in_place(place, parts[4], "__items__");
+  }
+
+  std::optional<Module> module_of(std::uint32_t state) const {
+    const auto parameters = value_of(state, "_parameters");
+    const auto buffers = value_of(state, "_buffers");
+    const auto modules = value_of(state, "_modules");
+    if (!parameters || !buffers || !modules) return std::nullopt;
+    for (const std::uint32_t dict : {*parameters, *buffers, *modules}) {
+      if (!is_mapping(graph_.node(dict).kind)) return std::nullopt;
+    }
+    const auto hidden = value_of(state, "_non_persistent_buffers_set");
+    const bool is_set = hidden && graph_.node(*hidden).kind == ValueKind::kSet;
+    return Module{state, *parameters, *buffers, *modules, is_set ? hidden : std::nullopt};
+  }
+
+  void push_module(const Place& place, const Module& module) {
+    const auto version = value_of(module.state, "_version");
+    if (version && graph_.node(*version).kind == ValueKind::kInt) {
+      add_module(place.path, "", graph_.integer(*version));
+    }
+    std::unordered_set<std::string_view> hidden;
+    if (module.hidden) {
+      for (const std::uint32_t name : graph_.items(*module.hidden))
+        hidden.insert(graph_.text(name));
+    }
+    const auto is_hidden = [&](std::uint32_t key) { return hidden.contains(graph_.text(key)); };
+    const auto is_kept = [&](std::uint32_t key) { return !is_hidden(key); };
+    const auto is_any = [](std::uint32_t) { return true; };
+    push_members(place, module.parameters, format::kParameter, is_any);
+    push_members(place, module.buffers, format::kBuffer, is_kept);
+    push_members(place, module.modules, 0, is_any);
+    Place rest = place;
+    rest.path = joined(place.path, "__state__");
+    push_members(rest, module.state, 0, [&](std::uint32_t key) {
+      const std::string_view name = graph_.text(key);
+      return name != "_parameters" && name != "_buffers" && name != "_modules";
+    });
+    rest.path = joined(rest.path, "_buffers");
+    push_members(rest, module.buffers, format::kBuffer, is_hidden);
+  }
+
+  // The values of a dictionary whose keys are wanted.
+  template <typename IsWanted>
+  void push_members(const Place& place,
+                    std::uint32_t dict,
+                    std::uint16_t flags,
+                    const IsWanted& is_wanted) {
+    const auto items = graph_.items(dict);
+    steps_ += items.size();
+    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+      const std::size_t count = stack_.size();
+      if (is_wanted(items[i])) push(place, items[i + 1], component_of(graph_, items[i]));
+      if (stack_.size() > count) stack_.back().flags = flags;
+    }
   }
 
   // The items of a dict or list as if they were the object's own; another value under `component`.
@@ -123,7 +196,7 @@ class Namer {
   }
 
   void push(const Place& parent, std::uint32_t node, const std::optional<std::string>& component) {
-    if (graph_.node(node).child_count == 0 && graph_.node(node).kind != ValueKind::kTensor) return;
+    if (graph_.node(node).child_count == 0 && !is_tensor(graph_.node(node).kind)) return;
     stack_.push_back({.node = node,
                       .path = component ? joined(parent.path, *component) : parent.path,
                       .has_name = parent.has_name && component.has_value()});

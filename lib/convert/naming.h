@@ -23,7 +23,8 @@ struct NamingLimits {
 
 struct NamedTensor {
   std::string name;
-  std::uint32_t node = 0;  // of the graph
+  std::uint32_t node = 0;   // of the graph: a kTensor or kComposite
+  std::uint16_t flags = 0;  // EntryFlag: parameter or buffer, where its module says so
 };
 
 struct NamedModule {
@@ -33,13 +34,19 @@ struct NamedModule {
 
 struct Names {
   std::vector<NamedTensor> tensors;  // in definition order
-  std::vector<NamedModule> modules;  // from the `_metadata` of each ordered_dict, paths unique
+  // From the `_metadata` of each ordered_dict, and `_version` in a module's state; paths unique.
+  std::vector<NamedModule> modules;
 };
 
-// Names everything below `root`. A tensor that is the root is called "tensor".
+// Names everything below `root`. A tensor that is the root is called "tensor". Composites are named
+// as tensors are.
 // Path of a value: dictionary keys that are strings or integers, positions in lists and tuples;
 // what belongs to an object of an unknown class: the items of its state under its own path, its
-// arguments below `__args__`. Errors: kUnsupported, naming the place: a tensor under a key that is
+// arguments below `__args__`. A pickled module (an opaque object with `_parameters`, `_buffers` and
+// `_modules` in its state) has the names that its state_dict() would have: parameters, then buffers
+// that are not in `_non_persistent_buffers_set`, then the modules below it; what get_extra_state()
+// would return is not known. Behind them come the tensors that state_dict() leaves out, by where
+// they are: `<path>.__state__.<attribute>`, `<path>.__state__._buffers.<name>`. Errors: kUnsupported, naming the place: a tensor under a key that is
 // neither string nor integer, more paths than NamingLimits allow.
 Result<Names> name_tensors(const ValueGraph& graph, std::uint32_t root);
 

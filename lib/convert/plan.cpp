@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include "base/text.h"
 #include "convert/naming.h"
@@ -23,6 +26,13 @@ std::uint16_t flags_of(const checkpoint::Tensor& tensor) {
   if (tensor.neg) flags |= format::kNeg;
   if (tensor.meta) flags |= format::kMeta;
   if (tensor.uninitialized) flags |= format::kUninitialized;
+  return static_cast<std::uint16_t>(flags);
+}
+
+std::uint16_t flags_of(const checkpoint::Composite& composite) {
+  unsigned flags = 0;
+  if (composite.is_parameter) flags |= format::kParameter;
+  if (composite.requires_grad) flags |= format::kRequiresGrad;
   return static_cast<std::uint16_t>(flags);
 }
 
@@ -49,21 +59,101 @@ class SegmentList {
   std::vector<std::uint32_t> segments_;  // by storage
 };
 
-void add_tensors(const checkpoint::Checkpoint& source, const Names& names, Plan& plan) {
-  SegmentList segments(source);
-  for (const NamedTensor& named : names.tensors) {
-    const checkpoint::Tensor& tensor = source.tensors[source.values.node(named.node).number];
-    const auto shape = source.shape(tensor);
-    const auto strides = source.strides(tensor);
-    plan.content.tensors.push_back({.name = named.name,
-                                    .dtype = tensor.dtype,
-                                    .flags = flags_of(tensor),
-                                    .segment = segments.segment_of(tensor.storage, plan),
-                                    .offset_bytes = tensor.offset_bytes,
-                                    .shape = {shape.begin(), shape.end()},
-                                    .strides = {strides.begin(), strides.end()}});
+// Entries and composites in the order of the names, and where each value first stands among them.
+class EntryList {
+ public:
+  EntryList(const checkpoint::Checkpoint& source, const Names& names, Plan& plan)
+      : source_(source), names_(names), plan_(plan), segments_(source) {}
+
+  // What a node of the graph becomes: by node, the entry or composite that first names it.
+  using Numbers = std::unordered_map<std::uint32_t, std::uint32_t>;
+
+  Numbers add_all() {
+    for (const NamedTensor& named : names_.tensors) {
+      const ValueNode& node = source_.values.node(named.node);
+      if (node.kind == ValueKind::kComposite) {
+        add_composite(named, source_.composites[node.number]);
+      } else {
+        const std::uint32_t entry =
+            add_entry(named.name, source_.tensors[node.number], named.flags);
+        numbers_.emplace(named.node, entry);
+      }
+    }
+    sort_composites();
+    return std::move(numbers_);
   }
-}
+
+ private:
+  std::uint32_t add_entry(std::string name, const checkpoint::Tensor& tensor, unsigned more_flags) {
+    const auto shape = source_.shape(tensor);
+    const auto strides = source_.strides(tensor);
+    const auto flags = static_cast<std::uint16_t>(flags_of(tensor) | more_flags);
+    plan_.content.tensors.push_back({.name = std::move(name),
+                                     .dtype = tensor.dtype,
+                                     .flags = flags,
+                                     .segment = segments_.segment_of(tensor.storage, plan_),
+                                     .offset_bytes = tensor.offset_bytes,
+                                     .shape = {shape.begin(), shape.end()},
+                                     .strides = {strides.begin(), strides.end()}});
+    return static_cast<std::uint32_t>(plan_.content.tensors.size() - 1);
+  }
+
+  void add_composite(const NamedTensor& named, const checkpoint::Composite& composite) {
+    format::CompositeContent content{.name = named.name,
+                                     .kind = composite.kind,
+                                     .dtype = composite.dtype,
+                                     .flags = static_cast<std::uint16_t>(flags_of(composite) | named.flags),
+                                     .shape = composite.shape,
+                                     .reals = composite.reals,
+                                     .integers = composite.integers,
+                                     .class_name = composite.class_name};
+    // Of two with one name, which the format refuses, only the first gets names of its own.
+    const bool is_first = composite_names_.insert(named.name).second;
+    for (const checkpoint::CompositePart& part : composite.parts) {
+      const std::uint32_t entry = add_entry(part_name(named.name, part.role, is_first),
+                                            source_.tensors[part.tensor], format::kPart);
+      content.parts.push_back({.role = part.role, .tensor = entry});
+    }
+    numbers_.emplace(named.node, static_cast<std::uint32_t>(plan_.content.composites.size()));
+    plan_.content.composites.push_back(std::move(content));
+  }
+
+  std::string part_name(std::string_view composite, std::string_view role, bool is_unique) {
+    if (taken_.empty()) {
+      for (const NamedTensor& named : names_.tensors)
+        taken_.insert(named.name);
+    }
+    std::string name = concat(composite, ".", role);
+    while (!taken_.insert(name).second && is_unique)
+      name += '_';
+    return name;
+  }
+
+  void sort_composites() {
+    auto& composites = plan_.content.composites;
+    std::vector<std::uint32_t> order(composites.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::ranges::stable_sort(order, {}, [&](std::uint32_t i) { return composites[i].name; });
+    std::vector<std::uint32_t> place_of(order.size());
+    std::vector<format::CompositeContent> sorted;
+    for (const std::uint32_t from : order) {
+      place_of[from] = static_cast<std::uint32_t>(sorted.size());
+      sorted.push_back(std::move(composites[from]));
+    }
+    composites = std::move(sorted);
+    for (auto& [node, number] : numbers_) {
+      if (source_.values.node(node).kind == ValueKind::kComposite) number = place_of[number];
+    }
+  }
+
+  const checkpoint::Checkpoint& source_;
+  const Names& names_;
+  Plan& plan_;
+  SegmentList segments_;
+  std::unordered_set<std::string> taken_;  // names, once they matter
+  std::unordered_set<std::string> composite_names_;
+  Numbers numbers_;
+};
 
 void add_modules(const Names& names, Plan& plan) {
   for (const NamedModule& module : names.modules) {
@@ -83,21 +173,11 @@ std::vector<bool> reachable_from(const ValueGraph& graph, std::uint32_t root) {
   return reached;
 }
 
-// Tensor nodes get the number of the entry that first names them.
-std::unordered_map<std::uint32_t, std::uint32_t> entries_by_node(const Names& names) {
-  std::unordered_map<std::uint32_t, std::uint32_t> entries;
-  for (std::uint32_t entry = 0; entry < names.tensors.size(); ++entry) {
-    entries.emplace(names.tensors[entry].node, entry);
-  }
-  return entries;
-}
-
 Result<void> copy_values(const ValueGraph& graph,
                          std::uint32_t root,
-                         const Names& names,
+                         const EntryList::Numbers& numbers,
                          Plan& plan) {
   const std::vector<bool> reached = reachable_from(graph, root);
-  const auto entries = entries_by_node(names);
   std::vector<std::uint32_t> copies(graph.size(), kAbsent);
   std::vector<std::uint32_t> children;
   ValueGraph& copy = plan.content.values;
@@ -108,13 +188,13 @@ Result<void> copy_values(const ValueGraph& graph,
     for (const std::uint32_t child : graph.children(node))
       children.push_back(copies[child]);
     std::uint64_t number = from.number;
-    if (from.kind == ValueKind::kTensor) {
-      const auto entry = entries.find(node);
+    if (from.kind == ValueKind::kTensor || from.kind == ValueKind::kComposite) {
+      const auto named = numbers.find(node);
       // Names come from values; what only a dictionary's key holds has none.
-      if (entry == entries.end()) {
+      if (named == numbers.end()) {
         return Error(ErrorCode::kUnsupported, "a tensor inside a dictionary's key has no name");
       }
-      number = entry->second;
+      number = named->second;
     }
     copies[node] =
         copy.add_node(from.kind, number, children, graph.text(node), from.has_attributes);
@@ -161,9 +241,9 @@ Result<Plan> make_plan(const checkpoint::Checkpoint& source, const ConvertOption
   Plan plan;
   plan.content.alignment_bytes = options.alignment_bytes;
   plan.content.producer = kProducer;
-  add_tensors(source, *names, plan);
+  const auto numbers = EntryList(source, *names, plan).add_all();
   add_modules(*names, plan);
-  const Result<void> copied = copy_values(source.values, *root, *names, plan);
+  const Result<void> copied = copy_values(source.values, *root, numbers, plan);
   if (!copied) return copied.error();
   collect_opaque_classes(plan);
   return plan;

@@ -36,7 +36,9 @@ struct Plan {
 };
 
 // One entry a name, one segment a storage that a named tensor lies in, whole, in the order of first
-// use, so that ties and views stay what they are. The object graph below the root comes along.
+// use, so that ties and views stay what they are. A composite is one name; its parts are entries
+// `<name>.<role>`, with a `_` more for as long as that is another's name. The object graph below
+// the root comes along.
 // Errors: kUnsupported, kInvalidArgument (root, alignment).
 Result<Plan> make_plan(const checkpoint::Checkpoint& source, const ConvertOptions& options);
 

@@ -292,12 +292,6 @@ TEST_SUITE("checkpoint/fixtures") {
       const char* text;
     };
     const Row rows[] = {
-        {"quantized.pt", ErrorCode::kUnsupported,
-         "`weight`: `torch._utils._rebuild_qtensor`: "
-         "makes a quantized tensor"},
-        {"sparse_coo.pt", ErrorCode::kUnsupported,
-         "`weight`: `torch._utils._rebuild_sparse_tensor"
-         "`: makes a sparse tensor"},
         {"self_reference.pt", ErrorCode::kUnsupported, "`self`: an object that refers to itself"},
         {"torchscript.pt", ErrorCode::kUnsupported, "is a TorchScript archive: load it with"},
         {"legacy.pt", ErrorCode::kUnsupported,

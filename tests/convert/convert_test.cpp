@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "weightmap/weight_file.h"
 
@@ -186,8 +187,6 @@ TEST_CASE("what cannot be converted is named, and leaves no file") {
     const char* text;
   };
   const std::vector<Row> rows{
-      {"quantized", ErrorCode::kUnsupported, "quantized"},
-      {"sparse_coo", ErrorCode::kUnsupported, "sparse"},
       {"legacy", ErrorCode::kUnsupported, "before 1.6"},
       {"torchscript", ErrorCode::kUnsupported, "TorchScript"},
       {"self_reference", ErrorCode::kUnsupported, "itself"},
@@ -222,6 +221,38 @@ TEST_CASE("what cannot be converted is not shown as if it could") {
   REQUIRE_FALSE(content);
   CHECK(content.error().code() == ErrorCode::kUnsupported);
   CHECK(content.error().message().find("`a.b`") != std::string::npos);
+}
+
+TEST_CASE("a module that was saved whole has the names and bytes of its state_dict") {
+  for (const std::string version : {"torch-1.13", "torch-2.13"}) {
+    CAPTURE(version);
+    const std::string base = WEIGHTMAP_TEST_DATA "/checkpoints/modules/" + version;
+    const auto expected = nlohmann::json::parse(read_file(base + ".names.json"));
+    const TempDir dir;
+    const WeightFile file = converted(base + ".pt", dir / "x.wmap");
+    REQUIRE(file.tensor_count() == expected.size() + 3);
+    for (std::uint32_t i = 0; i < expected.size(); ++i) {
+      const TensorView tensor = file.tensor(i);
+      CHECK(tensor.name() == "model." + expected[i].at("name").get<std::string>());
+      CHECK(tensor.is_parameter() == (expected[i].at("kind") == "parameter"));
+      CHECK(tensor.is_buffer() == (expected[i].at("kind") == "buffer"));
+      std::string digits;
+      for (const std::byte byte : tensor.extent())
+        digits += {"0123456789abcdef"[std::to_integer<unsigned>(byte) >> 4U],
+                   "0123456789abcdef"[std::to_integer<unsigned>(byte) & 15U]};
+      CHECK(digits == expected[i].at("bytes").get<std::string>());
+    }
+    Strings rest = names_of(file);
+    rest.erase(rest.begin(), rest.end() - 3);
+    CHECK(rest == Strings{"model.__state__.note", "model.__state__.notes.later.0",
+                          "model.__state__._buffers.cache"});
+    // The embedding and the layer that is tied to it; the body under its two names.
+    CHECK(file.find("model.1.weight")->data() == file.find("model.2.weight")->data());
+    CHECK(file.find("model.0.0.weight")->data() == file.find("model.again.0.weight")->data());
+    const WeightFile below =
+        converted(base + ".pt", dir / "y.wmap", {.checkpoint = {.root = "model"}});
+    CHECK(below.name(0) == "scale");
+  }
 }
 
 TEST_CASE("a checkpoint can be looked at without converting it") {

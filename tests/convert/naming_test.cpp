@@ -133,6 +133,70 @@ TEST_CASE("module versions come from _metadata under the dictionary's path") {
   CHECK(names->modules[1].version == 2);
 }
 
+TEST_CASE("a pickled module is named as its state_dict would be") {
+  Graph graph;
+  const Node none = graph.add_number(ValueKind::kNone, 0);
+  const Node nothing = graph.add_parent(ValueKind::kTuple, {});
+  const auto object = [&](Node state) {
+    return graph.add_parent(ValueKind::kOpaque, std::array{nothing, none, state, none, none},
+                            "my\nNet");
+  };
+  const auto key = [&](std::string_view text) { return graph.text(text); };
+  const auto module = [&](const std::vector<Node>& parameters, const std::vector<Node>& buffers,
+                          const std::vector<Node>& modules, std::vector<Node> more) {
+    const std::vector<Node> own{key("training"),    none,
+                                key("_modules"),    graph.dict(modules),
+                                key("_parameters"), graph.dict(parameters),
+                                key("_buffers"),    graph.dict(buffers)};
+    more.insert(more.begin(), own.begin(), own.end());
+    return object(graph.dict(more));
+  };
+  const Node hidden = graph.add_parent(ValueKind::kSet, std::array{key("mask")});
+  const Node child = module({key("w"), graph.tensor(0), key("b"), none}, {}, {},
+                            {key("_version"), graph.integer(2)});
+  const Node net = module({key("scale"), graph.tensor(1)},
+                          {key("mask"), graph.tensor(2), key("mean"), graph.tensor(3)},
+                          {key("fc"), child, key("none"), none, key("tied"), child},
+                          {key("_non_persistent_buffers_set"), hidden, key("note"), graph.tensor(4),
+                           key("list"), graph.list({child})});
+  const Node broken = object(graph.dict({key("_parameters"), graph.dict({key("w"), graph.tensor(5)}),
+                                         key("_buffers"), none, key("_modules"), none}));
+  graph.dict({key("model"), net, key("broken"), broken});
+  const auto names = name_tensors(graph, graph.root());
+  REQUIRE(names);
+  struct Row {
+    std::string name;
+    int flags;
+  };
+  const Row rows[] = {{"model.scale", 1},
+                      {"model.mean", 2},
+                      {"model.fc.w", 1},
+                      {"model.tied.w", 1},
+                      {"model.__state__.note", 0},
+                      {"model.__state__.list.0.w", 1},
+                      {"model.__state__._buffers.mask", 2},
+                      {"broken._parameters.w", 0}};
+  REQUIRE(names->tensors.size() == std::size(rows));
+  for (std::size_t i = 0; i < std::size(rows); ++i) {
+    CHECK(names->tensors[i].name == rows[i].name);
+    CHECK(names->tensors[i].flags == rows[i].flags);
+  }
+  REQUIRE(names->modules.size() == 3);
+  CHECK(names->modules[0].path == "model.fc");
+  CHECK(names->modules[0].version == 2);
+}
+
+TEST_CASE("a long dictionary under many paths is refused at a bounded cost") {
+  Graph graph;
+  std::vector<Node> items;
+  const Node number = graph.integer(1);
+  for (int i = 0; i < 50'000; ++i)
+    items.insert(items.end(), {number, number});
+  const Node shared = graph.dict(items);
+  graph.list(std::vector<Node>(50'000, shared));
+  CHECK(names_of(graph)[0].find("would expand to too many names") != std::string::npos);
+}
+
 TEST_CASE("a path finds values under keys with dots") {
   Graph graph;
   const Node inner = graph.dict({graph.text("c"), graph.integer(7)});

@@ -48,7 +48,8 @@ bool is_inside(const Checkpoint& found, const Tensor& tensor) {
   }
   if (tensor.meta || tensor.uninitialized) return tensor.storage == checkpoint::kNoStorage;
   if (tensor.storage == checkpoint::kNoStorage) return is_empty && tensor.offset_bytes == 0;
-  const Wide extent = is_empty ? 0 : (last + 1) * (dtype_info(tensor.dtype).element_bits / 8);
+  const Wide bits = (last + 1) * dtype_info(tensor.dtype).element_bits;
+  const Wide extent = is_empty ? 0 : (bits + 7) / 8;
   return Wide{tensor.offset_bytes} + extent <= Wide{found.storages[tensor.storage].size_bytes};
 }
 
@@ -64,6 +65,20 @@ bool is_in_order(const Checkpoint& found, std::uint32_t number) {
                              [&](std::uint32_t child) { return child < number; });
 }
 
+// Each part is one composite's only, and no node names it.
+bool parts_are_apart(const Checkpoint& found) {
+  std::vector<int> uses(found.tensors.size());
+  for (const checkpoint::Composite& composite : found.composites) {
+    for (const checkpoint::CompositePart& part : composite.parts) {
+      if (part.tensor >= uses.size() || part.role.empty() || ++uses[part.tensor] > 1) return false;
+    }
+  }
+  return std::ranges::all_of(found.values.nodes(), [&](const ValueNode& node) {
+    if (node.kind == ValueKind::kComposite) return node.number < found.composites.size();
+    return node.kind != ValueKind::kTensor || (node.number < uses.size() && uses[node.number] == 0);
+  });
+}
+
 }  // namespace
 
 std::string broken_promise(const Checkpoint& found) {
@@ -72,6 +87,7 @@ std::string broken_promise(const Checkpoint& found) {
     if (!has_places(found, tensor)) return "a tensor has no dims or no storage";
     if (!is_inside(found, tensor)) return "a tensor is not inside its storage";
   }
+  if (!parts_are_apart(found)) return "a part is not one composite's alone";
   if (found.values.empty()) return "there is no value";
   for (std::uint32_t node = 0; node < found.values.size(); ++node) {
     if (!is_in_order(found, node)) return "a node is out of order";

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "weightmap/composite.h"
 #include "weightmap/digest.h"
 #include "weightmap/dtype.h"
 #include "weightmap/result.h"
@@ -109,12 +110,32 @@ struct CheckpointModule {
   std::int64_t version = 0;
 };
 
+struct CheckpointPart {
+  std::string role;          // "values": FORMAT.md 3
+  std::uint32_t tensor = 0;  // in `tensors`
+};
+
+// A name that stands for several tensors: a quantized, sparse or nested one.
+struct CheckpointComposite {
+  std::string name;
+  CompositeKind kind = CompositeKind::kQuantizedPerTensor;
+  Dtype dtype = Dtype::kFloat32;
+  std::vector<std::int64_t> shape;
+  std::uint16_t flags = 0;  // FORMAT.md 3
+  std::vector<CheckpointPart> parts;
+  std::vector<double> reals;
+  std::vector<std::int64_t> integers;
+  std::string class_name;
+};
+
 struct CheckpointContent {
   std::string source_kind;
   std::uint64_t size_bytes = 0;
-  std::vector<CheckpointTensor> tensors;  // in definition order
+  std::vector<CheckpointTensor> tensors;        // in definition order, parts of composites too
+  std::vector<CheckpointComposite> composites;  // ascending by name
   std::vector<CheckpointModule> modules;
-  ValueGraph values;  // a kTensor node's number is a place in `tensors`
+  // A kTensor node's number is a place in `tensors`, a kComposite node's one in `composites`.
+  ValueGraph values;
   std::vector<std::string> opaque_classes;
 };
 

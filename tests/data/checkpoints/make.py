@@ -14,6 +14,8 @@ import warnings
 import torch
 from torch import nn
 
+import composites
+import modules
 from describe import describe, dtype_name
 
 HERE = pathlib.Path(__file__).parent
@@ -316,14 +318,6 @@ CASES.update({name: for_every_protocol for name in SAVE_OPTIONS})
 # ---- files without a description
 
 
-def save_quantized(path):
-    torch.save({"weight": torch.quantize_per_tensor(numbers(4), 0.5, 10, torch.qint8)}, path)
-
-
-def save_sparse_coo(path):
-    torch.save({"weight": torch.eye(3).to_sparse()}, path)
-
-
 def save_legacy(path):
     torch.save(nn.Linear(2, 2).state_dict(), path, _use_new_zipfile_serialization=False)
 
@@ -372,8 +366,6 @@ def made_by_the_writer(name):
 
 
 WITHOUT_DESCRIPTION = [
-    save_quantized,
-    save_sparse_coo,
     save_legacy,
     save_self_reference,
     save_name_collision,
@@ -429,6 +421,8 @@ def main():
     FOLDER.mkdir(exist_ok=True)
     for name in CASES:
         attempt(name, write_case, name)
+    composites.write(HERE / "composites", VERSION)
+    modules.write(HERE / "modules", VERSION)
     # One version is enough for these; the newest one writes them.
     if VERSION >= (2, 0):
         UNSUPPORTED.mkdir(exist_ok=True)
