@@ -55,6 +55,10 @@ void print_text(const Arguments& arguments, const Outcome& outcome) {
   for (const std::string& name : report.opaque_classes) {
     print("opaque   {}: kept as a record that can be looked at but not loaded\n", printable(name));
   }
+  for (const std::string& name : report.crc_mismatches) {
+    print("crc      {}: its bytes differ from its CRC: damaged, or written without CRCs\n",
+          printable(name));
+  }
 }
 
 void print_json_outcome(const Arguments& arguments, const Outcome& outcome) {
@@ -70,6 +74,7 @@ void print_json_outcome(const Arguments& arguments, const Outcome& outcome) {
               {"alignment_bytes", arguments.options.alignment_bytes},
               {"digest", report.digest.hex()},
               {"opaque_classes", report.opaque_classes},
+              {"crc_mismatches", report.crc_mismatches},
               {"seconds", outcome.seconds}});
 }
 
@@ -104,6 +109,8 @@ Run add_convert(CLI::App& app) {
   app.add_flag("--no-sync", arguments->no_sync, "do not wait until the disk has the file");
   app.add_flag("--strict-globals", options.checkpoint.strict_globals,
                "refuse every class that torch.load(weights_only=True) refuses");
+  app.add_flag("--verify-crc", options.verify_crc,
+               "refuse IN if its bytes differ from its CRCs, which PyTorch never looks at");
   add_json(app, arguments->style);
   app.footer(kExamples);
   return [arguments] { return run(*arguments); };

@@ -28,6 +28,9 @@ struct ConvertOptions {
   std::uint32_t alignment_bytes = 64;  // a power of two, 64 to 2 MiB
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
+  // Refuse a source whose bytes are not those that its CRCs were made of, instead of reporting it.
+  // What has no CRC (0 stands for none) cannot be told.
+  bool verify_crc = false;
   // Called now and then with bytes done and to do; false stops the work: kCancelled, and the
   // target is untouched.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
@@ -41,6 +44,9 @@ struct ConvertReport {
   std::uint64_t file_bytes = 0;
   Digest digest;                            // of the index: stands for the whole content
   std::vector<std::string> opaque_classes;  // kept as records that are not understood
+  // What of the source differs from its CRC: damaged, or written by a program that does not
+  // compute CRCs. PyTorch looks at none.
+  std::vector<std::string> crc_mismatches;
 };
 
 // Writes `target` as a weight file with everything that the checkpoint `source` holds. Nothing of
