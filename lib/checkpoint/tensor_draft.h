@@ -23,8 +23,9 @@ struct TensorDraft {
   std::span<const ValueId> shape;    // of the pickle
   std::span<const ValueId> strides;  // of the pickle
   std::int64_t offset = 0;           // in elements
-  std::uint64_t storage_bytes = 0;
-  ValueId attributes = kNoValue;  // a kDict that is not empty: Python attributes of the tensor
+  std::uint64_t begin_bytes = 0;     // of the part of the storage that offset counts from
+  std::uint64_t storage_bytes = 0;   // of that part
+  ValueId attributes = kNoValue;     // a kDict that is not empty: Python attributes of the tensor
 };
 
 // Errors: kCorrupt, kUnsupported, those of TorchStorages. REQUIRES: makes_tensor(its callable).

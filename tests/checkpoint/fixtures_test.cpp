@@ -312,9 +312,6 @@ TEST_SUITE("checkpoint/fixtures") {
          "`: makes a sparse tensor"},
         {"self_reference.pt", ErrorCode::kUnsupported, "`self`: an object that refers to itself"},
         {"torchscript.pt", ErrorCode::kUnsupported, "is a TorchScript archive: load it with"},
-        {"legacy.pt", ErrorCode::kUnsupported,
-         "is a PyTorch checkpoint in the format from before "
-         "1.6: load it with"},
     };
     for (const Row& row : rows) {
       CAPTURE(row.file);

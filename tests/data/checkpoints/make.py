@@ -324,10 +324,6 @@ def save_sparse_coo(path):
     torch.save({"weight": torch.eye(3).to_sparse()}, path)
 
 
-def save_legacy(path):
-    torch.save(nn.Linear(2, 2).state_dict(), path, _use_new_zipfile_serialization=False)
-
-
 def save_self_reference(path):
     loop = {"weight": numbers(2)}
     loop["self"] = loop
@@ -374,7 +370,6 @@ def made_by_the_writer(name):
 WITHOUT_DESCRIPTION = [
     save_quantized,
     save_sparse_coo,
-    save_legacy,
     save_self_reference,
     save_name_collision,
     save_torchscript,

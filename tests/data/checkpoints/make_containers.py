@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from describe import describe
-from make import CASES, VERSION, numbers, small_model, to_json
+from make import CASES, VERSION, containers, for_every_protocol, numbers, scalars, small_model, to_json
 
 HERE = pathlib.Path(__file__).parent / "containers"
+TYPED = torch.storage._dtype_to_storage_type_map()
 ZEROED_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -98,7 +99,7 @@ def zip_big_endian_v3():
 
 
 def is_typed(tensor):
-    return tensor.dtype in torch.storage._dtype_to_storage_type_map()
+    return tensor.dtype in TYPED
 
 
 def write_big_endian(path, value):
@@ -139,11 +140,105 @@ def as_bytes(tensor):
     return tensor.clone(memory_format=torch.contiguous_format).view(-1).view(torch.uint8) if tensor.numel() else tensor
 
 
+# ---- the stream from before 1.6
+
+
+def save_legacy(name, value, **options):
+    torch.save(value, HERE / f"{name}.pt", _use_new_zipfile_serialization=False, **options)
+
+
+def legacy_objects():
+    return {
+        "model": small_model().state_dict(),
+        "ties": CASES["ties"](),
+        "views": CASES["views"](),
+        "parameters": CASES["parameters"](),
+        "dtypes": {name: tensor for name, tensor in CASES["dtypes"]().items() if is_typed(tensor)},
+        "shapes": CASES["shapes"](),
+        "scalars": scalars(),
+        "containers": containers(),
+    }
+
+
+def legacy_2_13():
+    save_legacy("legacy_2_13", legacy_objects())
+
+
+def legacy_1_13():
+    save_legacy("legacy_1_13", legacy_objects())
+
+
+def legacy_protocol4():
+    save_legacy("legacy_protocol4", for_every_protocol(), pickle_protocol=4)
+
+
+class Affine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(numbers(2, 2))
+        self.register_buffer("offset", numbers(2))
+
+
+def legacy_module():
+    """A module as a whole: its class stands in a persistent id. Not described."""
+    save_legacy("legacy_module", Affine())
+
+
+def old_text(text):
+    """A byte string of Python 2."""
+    return b"U" + bytes([len(text)]) + text.encode()
+
+
+def small(number):
+    return b"K" + bytes([number])
+
+
+def old_storage(key, count, view=b"N"):
+    parts = [old_text("storage"), b"ctorch\nFloatStorage\n", old_text(key), old_text("cuda:0"), small(count), view]
+    return b"(" + b"".join(parts) + b"tQ"
+
+
+def old_tensor(storage, offset, size):
+    return b"ctorch._utils\n_rebuild_tensor\n(" + storage + small(offset) + small(size) + b"\x85" + small(1) + b"\x85tR"
+
+
+def whole(value):
+    return b"\x80\x02" + value + b"."
+
+
+def legacy_python2():
+    """Text and keys as Python 2 wrote them, and two parts of one storage, as 0.1 to 0.3 did. Not described."""
+    view = lambda key, begin, count: b"(" + old_text(key) + small(begin) + small(count) + b"t"
+    tensors = {
+        "all": old_tensor(old_storage("94279043900432", 6), 0, 6),
+        "part": old_tensor(old_storage("94279043900432", 6, view("11", 2, 4)), 1, 3),
+        "other": old_tensor(old_storage("7", 2), 0, 2),
+    }
+    items = b"".join(old_text(name) + tensor for name, tensor in tensors.items())
+    head = [b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", b"M\xe9\x03", b"}" + old_text("little_endian") + b"\x88s"]
+    keys = b"](" + old_text("7") + old_text("94279043900432") + b"e"
+    pickles = [whole(part) for part in head + [b"}(" + items + b"u", keys]]
+    data = [numpy.array([7.5, 8.5], "<f4"), numpy.arange(6, dtype="<f4")]
+    storages = [numpy.int64(len(one)).tobytes() + one.tobytes() for one in data]
+    path = HERE / "legacy_python2.pt"
+    path.write_bytes(b"".join(pickles + storages))
+    if VERSION < (2, 0):
+        loaded = torch.load(path, map_location="cpu", encoding="utf-8")
+        assert {name: tensor.tolist() for name, tensor in loaded.items()} == {
+            "all": [0, 1, 2, 3, 4, 5],
+            "part": [3, 4, 5],
+            "other": [7.5, 8.5],
+        }
+        assert loaded["part"].data_ptr() - loaded["all"].data_ptr() == 12
+
+
 # ---- everything
 
 
-BY_2_13 = [zip_deflated, zip_odd, zip_without_crcs, zip_big_endian, zip_big_endian_v3]
-BY_1_13 = []
+BY_2_13 = [zip_deflated, zip_odd, zip_without_crcs, zip_big_endian, zip_big_endian_v3, legacy_2_13, legacy_protocol4]
+BY_2_13 += [legacy_module, legacy_python2]
+BY_1_13 = [legacy_1_13, legacy_python2]
+WITHOUT_DESCRIPTION = [legacy_module, legacy_python2]
 
 
 def main():
@@ -152,7 +247,7 @@ def main():
         torch.manual_seed(0)
         make()
         path = HERE / f"{make.__name__}.pt"
-        if not path.with_suffix(".json").exists():
+        if make not in WITHOUT_DESCRIPTION and not path.with_suffix(".json").exists():
             describe_file(path)
         print(path.name)
 
