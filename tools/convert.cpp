@@ -75,6 +75,10 @@ void print_text(const Arguments& arguments, const Outcome& outcome) {
   for (const std::string& name : report.opaque_classes) {
     print("opaque   {}: kept as a record that can be looked at but not loaded\n", printable(name));
   }
+  for (const std::string& name : report.crc_mismatches) {
+    print("crc      {}: its bytes differ from its CRC: damaged, or written without CRCs\n",
+          printable(name));
+  }
 }
 
 Json rules_json(const std::vector<RuleUse>& rules) {
@@ -102,6 +106,7 @@ void print_json_outcome(const Arguments& arguments, const Outcome& outcome) {
               {"rules", rules_json(report.rules)},
               {"left_out_tensors", report.left_out_tensors},
               {"left_out_values", report.left_out_values},
+              {"crc_mismatches", report.crc_mismatches},
               {"seconds", outcome.seconds}});
 }
 
@@ -139,6 +144,8 @@ Run add_convert(CLI::App& app) {
   app.add_flag("--no-sync", arguments->no_sync, "do not wait until the disk has the file");
   app.add_flag("--strict-globals", options.checkpoint.strict_globals,
                "refuse every class that torch.load(weights_only=True) refuses");
+  app.add_flag("--verify-crc", options.verify_crc,
+               "refuse IN if its bytes differ from its CRCs, which PyTorch never looks at");
   add_json(app, arguments->style);
   app.footer(kExamples);
   return [arguments] { return run(*arguments); };

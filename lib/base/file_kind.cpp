@@ -23,8 +23,6 @@ constexpr std::array kMagics{
     Magic{"\x89WMAP\r\n\x1a"sv, 0, FileKind::kWeightFile},
     Magic{"PK\x03\x04"sv, 0, FileKind::kZip},
     Magic{"PK\x05\x06"sv, 0, FileKind::kZip},
-    Magic{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"sv, 0,
-          FileKind::kLegacyTorch},
     Magic{"ustar"sv, 257, FileKind::kTar},
     Magic{"GGUF"sv, 0, FileKind::kGguf},
     Magic{"\x89HDF\r\n\x1a\n"sv, 0, FileKind::kHdf5},
@@ -54,6 +52,14 @@ bool looks_like_pickle(std::string_view text) {
   return text.size() > 2 && text[0] == '\x80' && text[1] >= 2 && text[1] <= 5;
 }
 
+// A pickle of the magic number, behind PROTO and from protocol 4 on behind FRAME, too.
+bool looks_like_legacy_torch(std::string_view text) {
+  constexpr auto kMagicNumber = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"sv;
+  if (!looks_like_pickle(text)) return false;
+  const std::size_t at = text[2] == '\x95' ? 11 : 2;
+  return text.size() > at && text.substr(at).starts_with(kMagicNumber);
+}
+
 }  // namespace
 
 FileKind detect_file_kind(std::span<const std::byte> first_bytes) {
@@ -65,6 +71,7 @@ FileKind detect_file_kind(std::span<const std::byte> first_bytes) {
   if (found != kMagics.end()) return found->kind;
   if (looks_like_html(text)) return FileKind::kHtml;
   if (looks_like_safetensors(text)) return FileKind::kSafetensors;
+  if (looks_like_legacy_torch(text)) return FileKind::kLegacyTorch;
   if (looks_like_pickle(text)) return FileKind::kBarePickle;
   return FileKind::kUnknown;
 }

@@ -85,6 +85,9 @@ struct Checkpoint {
   // The whole object; the number of a kTensor node is a place in `tensors`, that of a kComposite
   // node one in `composites`.
   ValueGraph values;
+  // Records that were read whole to get here and whose bytes are not those that the source's CRC
+  // was made of: damaged, or by a writer that does not compute them. PyTorch looks at none.
+  std::vector<std::string> crc_mismatches;
 
   std::span<const std::int64_t> shape(const Tensor& tensor) const {
     return std::span(dims).subspan(tensor.dims_begin, tensor.rank);

@@ -39,6 +39,7 @@ class Decoder {
       : reader_(bytes), machine_(bytes, check_global) {}
 
   Result<Pickle> decode();
+  bool is_cut_short() const { return is_cut_short_ || reader_.has_failed(); }
 
  private:
   using Handler = void (Decoder::*)();
@@ -136,6 +137,7 @@ class Decoder {
   void frame() {
     const auto size = reader_.number<std::uint64_t>();
     if (size > reader_.remaining()) {
+      is_cut_short_ = true;
       machine_.fail(ErrorCode::kCorrupt, "a frame of ", size, " bytes, ", reader_.remaining(),
                     " remain");
     }
@@ -160,6 +162,7 @@ class Decoder {
   ByteReader reader_;
   PickleMachine machine_;
   bool stopped_ = false;
+  bool is_cut_short_ = false;
   std::uint64_t steps_ = 0;
 };
 
@@ -167,6 +170,7 @@ Result<Pickle> Decoder::decode() {
   while (!stopped_) {
     const std::size_t opcode_at = reader_.position();
     if (reader_.remaining() == 0) {
+      is_cut_short_ = true;
       return Error(ErrorCode::kCorrupt, concat("ends at byte ", opcode_at, " without STOP"));
     }
     const Opcode* opcode = opcodes_by_code()[reader_.number<std::uint8_t>()];
@@ -180,6 +184,7 @@ Result<Pickle> Decoder::decode() {
   }
   Pickle pickle = std::move(machine_).result();
   pickle.steps = steps_;
+  pickle.bytes = pickle.bytes.first(reader_.position());
   return pickle;
 }
 
@@ -286,8 +291,13 @@ std::string_view Pickle::text(const PickleValue& value) const {
   return {reinterpret_cast<const char*>(bytes.data()) + value.range.begin, value.range.size};
 }
 
-Result<Pickle> decode_pickle(std::span<const std::byte> bytes, const CheckGlobal& check_global) {
-  return Decoder(bytes, check_global).decode();
+Result<Pickle> decode_pickle(std::span<const std::byte> bytes,
+                             const CheckGlobal& check_global,
+                             bool* is_cut_short) {
+  Decoder decoder(bytes, check_global);
+  auto pickle = decoder.decode();
+  if (is_cut_short != nullptr) *is_cut_short = !pickle && decoder.is_cut_short();
+  return pickle;
 }
 
 }  // namespace weightmap::checkpoint

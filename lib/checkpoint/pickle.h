@@ -72,8 +72,8 @@ struct PickleLimits {
   static constexpr std::uint32_t kValuesPerByte = 1;  // so many items, calls and steps, too
 };
 
-// The values refer to `bytes`, which the caller keeps. Values are shared and, when the pickle says
-// so, contain themselves; they are in order of creation, not of containment.
+// The values refer to `bytes`, which the caller keeps: those up to STOP. Values are shared and,
+// when the pickle says so, contain themselves; they are in order of creation, not of containment.
 struct Pickle {
   std::span<const std::byte> bytes;
   ValueId root = kNoValue;
@@ -96,9 +96,13 @@ struct Pickle {
 // Asked about every class and function that the pickle names, also those that nothing refers to.
 using CheckGlobal = std::function<Result<void>(const GlobalName&)>;
 
+// What follows STOP is not looked at. A persistent id that names a class, as the formats before 1.6
+// have it (('module', class, source file, source) or (class, source file, source)), is that class.
 // Errors: kCorrupt and kUnsupported ("opcode 0x63 (GLOBAL) at byte 210: what is wrong"), and those
-// of `check_global`, in the same form. REQUIRES: at most PickleLimits::kMaxBytes bytes.
+// of `check_global`, in the same form; `is_cut_short` tells whether more bytes might have helped.
+// REQUIRES: at most PickleLimits::kMaxBytes bytes.
 Result<Pickle> decode_pickle(std::span<const std::byte> bytes,
-                             const CheckGlobal& check_global = {});
+                             const CheckGlobal& check_global = {},
+                             bool* is_cut_short = nullptr);
 
 }  // namespace weightmap::checkpoint

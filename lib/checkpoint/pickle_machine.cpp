@@ -306,7 +306,24 @@ void PickleMachine::build() {
 }
 
 void PickleMachine::push_persistent() {
-  if (has(1)) push({.kind = PickleKind::kPersistent, .slot = stack_.pop()});
+  if (!has(1)) return;
+  const ValueId id = stack_.pop();
+  const ValueId named = class_of_id(id);
+  if (named != kNoValue) return stack_.push(named);
+  push({.kind = PickleKind::kPersistent, .slot = id});
+}
+
+// ('module', class, source file, source), or without the first: in the formats before 1.6.
+ValueId PickleMachine::class_of_id(ValueId id) const {
+  const PickleValue& tuple = at(id);
+  if (tuple.kind != PickleKind::kTuple) return kNoValue;
+  const auto parts = pickle_.items_of(tuple);
+  const auto is_class = [&](std::size_t i) { return at(parts[i]).kind == PickleKind::kGlobal; };
+  if (parts.size() == 3 && is_class(0)) return parts[0];
+  const bool is_module = parts.size() == 4 && is_class(1) &&
+                         at(parts[0]).kind == PickleKind::kStr &&
+                         pickle_.text(at(parts[0])) == "module";
+  return is_module ? parts[1] : kNoValue;
 }
 
 void PickleMachine::remember(std::uint32_t number) {

@@ -86,6 +86,7 @@ class PickleMachine {
   void push(PickleValue value) { stack_.push(add(value)); }
   void push_shared(ValueId& made, PickleValue value);
   void push_call(PickleCall call);
+  ValueId class_of_id(ValueId id) const;
   ValueId add_tuple(std::span<const ValueId> items);
   PickleRange store(std::span<const ValueId> items);
   std::string_view text(PickleRange range) const;

@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "weightmap/result.h"
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/inflater.h"
 
 namespace weightmap::checkpoint {
 
@@ -22,14 +24,24 @@ class StorageReader {
   // storage.swapped_bytes.
   Result<void> skip(std::uint64_t size_bytes);
 
-  // The next bytes. Errors: kIo, kCorrupt; messages begin with the file's path.
-  // REQUIRES: as skip.
+  // The next bytes. Errors: kIo; kCorrupt, among them a packed storage that turns out to be of
+  // another size, which the last byte tells. Messages begin with the file's path.
+  // REQUIRES: as skip, but for the storage's last bytes.
   Result<void> read(std::span<std::byte> into);
 
+  // Whether the storage is what its CRC was made of. Nothing: the source says none, or the storage
+  // was not read whole.
+  std::optional<bool> crc_matches() const;
+
  private:
+  Result<void> read_unpacked(std::span<std::byte> into);
+
   const io::File& file_;
   const Storage& storage_;
+  std::optional<Inflater> inflater_;
   std::uint64_t done_bytes_ = 0;
+  std::uint64_t crc_bytes_ = 0;  // of which crc_ is
+  std::uint32_t crc_ = 0;
 };
 
 }  // namespace weightmap::checkpoint

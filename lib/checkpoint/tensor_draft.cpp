@@ -224,6 +224,7 @@ void DraftReader::storage(TensorDraft& draft) {
   draft.tensor.dtype = mention->dtype;
   draft.tensor.storage = mention->storage;
   draft.tensor.meta = mention->is_meta;
+  draft.begin_bytes = mention->begin_bytes;
   draft.storage_bytes = mention->size_bytes;
 }
 

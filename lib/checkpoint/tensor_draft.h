@@ -28,8 +28,9 @@ struct TensorDraft {
   std::span<const ValueId> shape;    // of the pickle
   std::span<const ValueId> strides;  // of the pickle
   std::int64_t offset = 0;           // in elements
-  std::uint64_t storage_bytes = 0;
-  ValueId attributes = kNoValue;  // a kDict that is not empty: Python attributes of the tensor
+  std::uint64_t begin_bytes = 0;     // of the part of the storage that offset counts from
+  std::uint64_t storage_bytes = 0;   // of that part
+  ValueId attributes = kNoValue;     // a kDict that is not empty: Python attributes of the tensor
   // What the tensor is, if it is more than one: of the rest, only flags and shape are then its own,
   // and, if it is quantized, everything else is that of its values.
   std::optional<CompositeDraft> composite;

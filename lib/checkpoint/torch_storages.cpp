@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint32_t kNotAskedYet = 0xFFFFFFFEU;
 constexpr std::size_t kParts = 5;
+constexpr std::size_t kPartsBefore16 = 6;
 
 Error corrupt(std::string message) {
   return {ErrorCode::kCorrupt, std::move(message)};
@@ -45,6 +46,31 @@ Result<std::uint64_t> storage_bytes(Dtype dtype, const PickleValue& count) {
 
 }  // namespace
 
+Result<StorageId> read_storage_id(const Pickle& pickle, const PickleValue& value) {
+  const PickleValue& id = pickle.values[value.slot];
+  if (id.kind != PickleKind::kTuple ||
+      (id.range.size != kParts && id.range.size != kPartsBefore16)) {
+    return Error(ErrorCode::kUnsupported,
+                 "a persistent id that is not ('storage', class, key, location, size)");
+  }
+  const std::span<const ValueId> parts = pickle.items_of(id);
+  const auto part = [&](std::size_t i) -> const PickleValue& { return pickle.values[parts[i]]; };
+  if (!is_text(part(0)) || pickle.text(part(0)) != "storage" || !is_text(part(2)) ||
+      !is_text(part(3))) {
+    return corrupt("a persistent id that names no storage");
+  }
+  const auto dtype = class_dtype(pickle, part(1));
+  if (!dtype) return dtype.error();
+  const auto size = storage_bytes(*dtype, part(4));
+  if (!size) return size.error();
+  return StorageId{.dtype = *dtype,
+                   .key = parts[2],
+                   .element_count = part(4).integer,
+                   .size_bytes = *size,
+                   .is_meta = pickle.text(part(3)) == "meta",
+                   .part = parts.size() == kParts ? kNoValue : parts[5]};
+}
+
 TorchStorages::TorchStorages(const Pickle& pickle,
                              const FindStorage& find,
                              const Checkpoint& checkpoint)
@@ -58,34 +84,43 @@ Result<StorageMention> TorchStorages::read(const PickleValue& value) {
     return Error(ErrorCode::kUnsupported, "a storage that is kept inside of the pickle");
   }
   if (value.kind != PickleKind::kPersistent) return corrupt("a tensor without a storage");
-  const PickleValue& id = pickle_.values[value.slot];
-  if (id.kind != PickleKind::kTuple || id.range.size != kParts) {
-    return Error(ErrorCode::kUnsupported,
-                 "a persistent id that is not ('storage', class, key, location, size)");
-  }
-  const std::span<const ValueId> parts = pickle_.items_of(id);
-  const auto part = [&](std::size_t i) -> const PickleValue& { return pickle_.values[parts[i]]; };
-  if (!is_text(part(0)) || pickle_.text(part(0)) != "storage" || !is_text(part(2)) ||
-      !is_text(part(3))) {
-    return corrupt("a persistent id that names no storage");
-  }
-  const auto dtype = class_dtype(pickle_, part(1));
-  if (!dtype) return dtype.error();
-  const auto size = storage_bytes(*dtype, part(4));
-  if (!size) return size.error();
-  StorageMention mention{.dtype = *dtype, .size_bytes = *size};
-  mention.is_meta = pickle_.text(part(3)) == "meta";
+  const auto id = read_storage_id(pickle_, value);
+  if (!id) return id.error();
+  StorageMention mention{.dtype = id->dtype, .size_bytes = id->size_bytes, .is_meta = id->is_meta};
   if (mention.is_meta) return mention;
-  const auto storage = find(parts[2]);
+  const auto storage = find(id->key);
   if (!storage) return storage.error();
   mention.storage = *storage;
   const std::uint64_t found =
       *storage == kNoStorage ? 0 : checkpoint_.storages[*storage].size_bytes;
-  if (found != *size) {
-    return corrupt(concat("storage ", quoted(pickle_.text(part(2))), " has ", found,
-                          " bytes, expected ", *size));
+  if (found != id->size_bytes) {
+    return corrupt(concat("storage ", quoted(pickle_.text(pickle_.values[id->key])), " has ", found,
+                          " bytes, expected ", id->size_bytes));
+  }
+  if (id->part != kNoValue && pickle_.values[id->part].kind != PickleKind::kNone) {
+    if (auto done = narrow(pickle_.values[id->part], mention); !done) return done.error();
   }
   return mention;
+}
+
+// (key of the part, first element, number of elements): torch 0.1 to 0.3.
+Result<void> TorchStorages::narrow(const PickleValue& part, StorageMention& mention) const {
+  constexpr std::size_t kViewParts = 3;
+  if (part.kind != PickleKind::kTuple || part.range.size != kViewParts) {
+    return corrupt("a part of a storage that is not (key, offset, size)");
+  }
+  const auto numbers = pickle_.items_of(part);
+  const auto begin = storage_bytes(mention.dtype, pickle_.values[numbers[1]]);
+  if (!begin) return begin.error();
+  const auto size = storage_bytes(mention.dtype, pickle_.values[numbers[2]]);
+  if (!size) return size.error();
+  if (!range_fits(*begin, *size, mention.size_bytes)) {
+    return corrupt(concat("a part of ", *size, " bytes at byte ", *begin, " of a storage of ",
+                          mention.size_bytes));
+  }
+  mention.begin_bytes = *begin;
+  mention.size_bytes = *size;
+  return {};
 }
 
 // The text of a key may be long and mentioned often: it is looked up once.

@@ -18,12 +18,27 @@ namespace weightmap::checkpoint {
 // has no bytes. Must answer alike when a key is asked for again.
 using FindStorage = std::function<Result<std::uint32_t>(std::string_view key)>;
 
-// What a persistent id says: ('storage', class, key, location, number of elements).
-struct StorageMention {
-  Dtype dtype = Dtype::kUInt8;         // of the class; a storage without a type counts bytes
-  std::uint32_t storage = kNoStorage;  // in Checkpoint::storages
+// What a persistent id says: ('storage', class, key, location, number of elements), and before 1.6
+// either None or (key, first element, number of elements) of a part of that storage.
+struct StorageId {
+  Dtype dtype = Dtype::kUInt8;  // of the class; a storage without a type counts bytes
+  ValueId key = kNoValue;       // a text
+  std::int64_t element_count = 0;
   std::uint64_t size_bytes = 0;
-  bool is_meta = false;  // has a size but no bytes anywhere
+  bool is_meta = false;     // has a size but no bytes anywhere
+  ValueId part = kNoValue;  // what stands in the sixth place
+};
+
+// Errors: kCorrupt, kUnsupported. REQUIRES: a kPersistent value of the pickle.
+Result<StorageId> read_storage_id(const Pickle& pickle, const PickleValue& value);
+
+// Where the bytes of a mentioned storage are.
+struct StorageMention {
+  Dtype dtype = Dtype::kUInt8;
+  std::uint32_t storage = kNoStorage;  // in Checkpoint::storages
+  std::uint64_t begin_bytes = 0;       // of the part, in the storage
+  std::uint64_t size_bytes = 0;        // of the part
+  bool is_meta = false;
 };
 
 // Reads the persistent ids of a pickle. Refers to everything it is given.
@@ -37,6 +52,7 @@ class TorchStorages {
 
  private:
   Result<std::uint32_t> find(ValueId key);
+  Result<void> narrow(const PickleValue& part, StorageMention& mention) const;
 
   const Pickle& pickle_;
   const FindStorage& find_;

@@ -72,7 +72,7 @@ Result<void> place(const TensorDraft& draft,
                           " with strides ", list_text(strides), " at element ", draft.offset,
                           " does not lie inside its storage of ", draft.storage_bytes, " bytes"));
   }
-  tensor.offset_bytes = *offset;
+  tensor.offset_bytes = draft.begin_bytes + *offset;
   return {};
 }
 

@@ -8,7 +8,9 @@
 #include <array>
 #include <charconv>
 #include <cstddef>
+#include <libdeflate.h>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +18,8 @@
 #include <vector>
 
 #include "base/text.h"
+#include "checkpoint/big_endian.h"
+#include "checkpoint/inflater.h"
 #include "checkpoint/pickle.h"
 #include "checkpoint/torch_values.h"
 #include "checkpoint/zip_archive.h"
@@ -67,6 +71,7 @@ class TorchZip {
   const io::File& file() const { return checkpoint_.files.front(); }
   const ZipRecord* find(std::string_view name) const { return archive_.find(concat(root_, name)); }
   Result<std::vector<std::byte>> read_record(const ZipRecord& record, std::uint64_t max_bytes);
+  Result<void> read_bytes(const ZipRecord& record, std::uint64_t offset, std::span<std::byte> into);
   Result<std::string> read_text(const ZipRecord& record);
   Result<std::uint32_t> find_storage(std::string_view key);
 
@@ -81,7 +86,8 @@ class TorchZip {
 
   ZipArchive archive_;
   Checkpoint checkpoint_;
-  std::string root_;                               // "archive/"
+  std::string root_;  // "archive/"
+  bool is_big_endian_ = false;
   std::vector<std::uint32_t> storage_of_;          // by place in the archive's records
   std::vector<const ZipRecord*> storage_records_;  // by storage
   std::vector<UsedRange> used_;
@@ -93,6 +99,11 @@ Result<Checkpoint> TorchZip::read(const ReadOptions& options) {
   if (auto done = check_version(); !done) return done.error();
   if (auto done = check_byte_order(); !done) return done.error();
   if (auto done = read_pickle(options); !done) return done.error();
+  if (is_big_endian_) {
+    if (auto done = swap_storages(checkpoint_); !done) {
+      return error(done.error().code(), done.error().message());
+    }
+  }
   if (auto done = place_storages(); !done) return done.error();
   if (auto done = check_overlaps(); !done) return done.error();
   return std::move(checkpoint_);
@@ -157,9 +168,8 @@ Result<void> TorchZip::check_byte_order() {
   const auto order = read_text(*record);
   if (!order) return order.error();
   if (*order == "little") return {};
-  if (*order == "big") {
-    return error(ErrorCode::kUnsupported, "was written on a big-endian machine");
-  }
+  is_big_endian_ = *order == "big";
+  if (is_big_endian_) return {};
   return error(ErrorCode::kCorrupt, concat("the record `byteorder` is ", quoted(*order)));
 }
 
@@ -189,8 +199,20 @@ Result<std::vector<std::byte>> TorchZip::read_record(const ZipRecord& record,
   if (!offset) return offset.error();
   used_.push_back({*offset, &record});
   std::vector<std::byte> bytes(record.size_bytes);
-  if (auto read = file().read_at(*offset, bytes); !read) return read.error();
+  if (auto read = read_bytes(record, *offset, bytes); !read) return read.error();
+  if (record.has_crc() && ::libdeflate_crc32(0, bytes.data(), bytes.size()) != record.crc32) {
+    checkpoint_.crc_mismatches.emplace_back(record.name);
+  }
   return bytes;
+}
+
+Result<void> TorchZip::read_bytes(const ZipRecord& record,
+                                  std::uint64_t offset,
+                                  std::span<std::byte> into) {
+  if (!record.is_deflated()) return file().read_at(offset, into);
+  Inflater inflater(file(), offset, record.stored_bytes, concat("record ", quoted(record.name)));
+  if (auto read = inflater.read(into); !read) return read;
+  return inflater.expect_end();
 }
 
 Result<std::string> TorchZip::read_text(const ZipRecord& record) {
@@ -212,9 +234,12 @@ Result<std::uint32_t> TorchZip::find_storage(std::string_view key) {
   if (storage == kNoStorage) {
     storage = static_cast<std::uint32_t>(storage_records_.size());
     storage_records_.push_back(record);
-    checkpoint_.storages.push_back({.key = std::string(key),
-                                    .packed_bytes = record->stored_bytes,
-                                    .size_bytes = record->size_bytes});
+    checkpoint_.storages.push_back(
+        {.key = std::string(key),
+         .packed_bytes = record->stored_bytes,
+         .size_bytes = record->size_bytes,
+         .packing = record->is_deflated() ? Packing::kDeflated : Packing::kNone,
+         .crc32 = record->has_crc() ? std::optional(record->crc32) : std::nullopt});
   }
   return storage;
 }
@@ -240,7 +265,7 @@ Result<void> TorchZip::check_overlaps() {
   std::ranges::sort(used_, {}, &UsedRange::offset_bytes);
   const auto overlap =
       std::ranges::adjacent_find(used_, [](const UsedRange& a, const UsedRange& b) {
-        return b.offset_bytes - a.offset_bytes < a.record->size_bytes;
+        return b.offset_bytes - a.offset_bytes < a.record->stored_bytes;
       });
   if (overlap == used_.end()) return {};
   return error(ErrorCode::kCorrupt, concat("records ", quoted(overlap->record->name), " and ",

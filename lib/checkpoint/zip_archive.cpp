@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/little_endian.h"
 #include "base/text.h"
+#include "checkpoint/inflater.h"
 
 namespace weightmap::checkpoint {
 namespace {
@@ -202,6 +203,7 @@ std::optional<Entry> parse_entry(std::span<const std::byte> directory, std::stri
       .header_offset_bytes = load_little<std::uint32_t>(directory, 42),
       .stored_bytes = load_little<std::uint32_t>(directory, 20),
       .size_bytes = load_little<std::uint32_t>(directory, 24),
+      .crc32 = load_little<std::uint32_t>(directory, 16),
       .flags = load_little<std::uint16_t>(directory, 8),
       .method = load_little<std::uint16_t>(directory, 10),
   };
@@ -212,6 +214,49 @@ std::optional<Entry> parse_entry(std::span<const std::byte> directory, std::stri
     return std::nullopt;
   }
   return Entry{record, size};
+}
+
+char small_letter(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+}
+
+std::uint64_t caseless_hash(std::string_view name) {
+  std::string small(name);
+  std::ranges::transform(small, small.begin(), small_letter);
+  return name_hash(small);
+}
+
+int caseless_order(std::string_view a, std::string_view b) {
+  const auto [at_a, at_b] = std::ranges::mismatch(a, b, {}, small_letter, small_letter);
+  if (at_a == a.end() || at_b == b.end()) {
+    return static_cast<int>(at_a != a.end()) - static_cast<int>(at_b != b.end());
+  }
+  return small_letter(*at_a) < small_letter(*at_b) ? -1 : 1;
+}
+
+bool is_before(std::string_view a, std::string_view b) {
+  const int order = caseless_order(a, b);
+  return order != 0 ? order < 0 : a < b;
+}
+
+// Whether the stored bytes can be what the record is said to unpack to.
+Result<void> check_packing(const io::File& file, const ZipRecord& record) {
+  const bool is_packed = record.method != 0;
+  if (record.is_encrypted() || (is_packed && !record.is_deflated())) {
+    return Error(ErrorCode::kUnsupported,
+                 concat(file.path(), ": record ", quoted(record.name),
+                        record.is_encrypted() ? " is encrypted"
+                                              : concat(" is packed by method ", record.method),
+                        ", torch.save only stores"));
+  }
+  const std::uint64_t most = is_packed ? checked_mul(record.stored_bytes, kMostInflation)
+                                             .value_or(std::numeric_limits<std::uint64_t>::max())
+                                       : record.stored_bytes;
+  const bool is_possible = is_packed ? record.size_bytes <= most : record.size_bytes == most;
+  if (is_possible) return {};
+  return corrupt(file, "zip: record ", quoted(record.name), " is said to have ", record.size_bytes,
+                 " bytes, ", record.stored_bytes, is_packed ? " deflated" : " stored",
+                 " ones make ", is_packed ? "at most " : "", most);
 }
 
 }  // namespace
@@ -258,10 +303,10 @@ Result<void> ZipArchive::read_records(const io::File& file, std::uint64_t count)
 Result<void> ZipArchive::sort_names(const io::File& file) {
   by_name_.reserve(records_.size());
   for (const ZipRecord& record : records_) {
-    by_name_.push_back({name_hash(record.name), static_cast<std::uint32_t>(by_name_.size())});
+    by_name_.push_back({caseless_hash(record.name), static_cast<std::uint32_t>(by_name_.size())});
   }
   std::ranges::sort(by_name_, [this](const NamePlace& a, const NamePlace& b) {
-    return a.hash != b.hash ? a.hash < b.hash : name_of(a) < name_of(b);
+    return a.hash != b.hash ? a.hash < b.hash : is_before(name_of(a), name_of(b));
   });
   const auto twin =
       std::ranges::adjacent_find(by_name_, [this](const NamePlace& a, const NamePlace& b) {
@@ -272,21 +317,20 @@ Result<void> ZipArchive::sort_names(const io::File& file) {
 }
 
 const ZipRecord* ZipArchive::find(std::string_view name) const {
-  const std::uint64_t hash = name_hash(name);
-  const auto found = std::ranges::partition_point(by_name_, [&](const NamePlace& place) {
-    return place.hash != hash ? place.hash < hash : name_of(place) < name;
+  const std::uint64_t hash = caseless_hash(name);
+  const auto exact = std::ranges::partition_point(by_name_, [&](const NamePlace& place) {
+    return place.hash != hash ? place.hash < hash : is_before(name_of(place), name);
   });
-  if (found == by_name_.end() || name_of(*found) != name) return nullptr;
-  return &records_[found->record];
+  if (exact != by_name_.end() && name_of(*exact) == name) return &records_[exact->record];
+  const auto alike = std::ranges::partition_point(by_name_, [&](const NamePlace& place) {
+    return place.hash != hash ? place.hash < hash : caseless_order(name_of(place), name) < 0;
+  });
+  if (alike == by_name_.end() || caseless_order(name_of(*alike), name) != 0) return nullptr;
+  return &records_[alike->record];
 }
 
 Result<std::uint64_t> ZipArchive::data_offset(const io::File& file, const ZipRecord& record) const {
-  if (record.is_encrypted() || record.method != 0) {
-    return Error(ErrorCode::kUnsupported,
-                 concat(file.path(), ": record ", quoted(record.name),
-                        record.is_encrypted() ? " is encrypted" : " is compressed",
-                        ", torch.save only stores"));
-  }
+  if (auto packing = check_packing(file, record); !packing) return packing.error();
   std::array<std::byte, kLocalHeaderBytes> header{};
   if (auto read = file.read_at(record.header_offset_bytes, header); !read) return read.error();
   if (load_little<std::uint32_t>(header, 0) != kLocalHeader) {
@@ -296,10 +340,10 @@ Result<std::uint64_t> ZipArchive::data_offset(const io::File& file, const ZipRec
   const std::uint64_t offset = record.header_offset_bytes + kLocalHeaderBytes +
                                load_little<std::uint16_t>(header, 26) +
                                load_little<std::uint16_t>(header, 28);
-  if (record.stored_bytes != record.size_bytes ||
-      !range_fits(offset, record.size_bytes, directory_offset_bytes_)) {
-    return corrupt(file, "zip: record ", quoted(record.name), " is said to be ", record.size_bytes,
-                   " bytes at byte ", offset, ", the directory is at ", directory_offset_bytes_);
+  if (!range_fits(offset, record.stored_bytes, directory_offset_bytes_)) {
+    return corrupt(file, "zip: record ", quoted(record.name), " is said to be ",
+                   record.stored_bytes, " bytes at byte ", offset, ", the directory is at ",
+                   directory_offset_bytes_);
   }
   return offset;
 }

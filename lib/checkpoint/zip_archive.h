@@ -19,10 +19,16 @@ struct ZipRecord {
   std::uint64_t header_offset_bytes = 0;
   std::uint64_t stored_bytes = 0;  // in the archive
   std::uint64_t size_bytes = 0;    // unpacked
+  std::uint32_t crc32 = 0;         // of what is unpacked
   std::uint16_t flags = 0;
   std::uint16_t method = 0;  // 0 stored, 8 deflated
 
   bool is_encrypted() const { return (flags & 1U) != 0; }
+  bool is_deflated() const { return method == kDeflatedMethod; }
+  // PyTorch writes 0 when torch.serialization.set_crc32_options(False) is in force.
+  bool has_crc() const { return crc32 != 0; }
+
+  static constexpr std::uint16_t kDeflatedMethod = 8;
 };
 
 // The directory of a zip archive, ZIP64 included, held in memory (at most kMaxDirectoryBytes and
@@ -38,12 +44,14 @@ class ZipArchive {
 
   std::span<const ZipRecord> records() const { return records_; }  // in the directory's order
 
-  // Null: no such record. Names are compared as they are, case included.
+  // Null: no such record. The case of ASCII letters matters only where several names differ in
+  // nothing else: so PyTorch (miniz) has it. Of several others the first by its bytes.
   const ZipRecord* find(std::string_view name) const;
 
-  // Where the bytes of a record of this archive begin, by its local header; they all lie before
-  // the directory. Messages begin with the path. Errors: kIo, kCorrupt, and kUnsupported for
-  // what is compressed or encrypted.
+  // Where the stored bytes of a record of this archive begin, by its local header; they all lie
+  // before the directory, and may be what the record is said to unpack to. Messages begin with the
+  // path. Errors: kIo, kCorrupt, and kUnsupported for what is encrypted, or packed but not
+  // deflated.
   Result<std::uint64_t> data_offset(const io::File& file, const ZipRecord& record) const;
 
  private:
@@ -59,7 +67,7 @@ class ZipArchive {
   std::uint64_t directory_offset_bytes_ = 0;
   std::vector<std::byte> directory_;
   std::vector<ZipRecord> records_;
-  std::vector<NamePlace> by_name_;  // ascending by hash, then name
+  std::vector<NamePlace> by_name_;  // by hash of the small letters, small letters, name
 };
 
 }  // namespace weightmap::checkpoint

@@ -49,6 +49,15 @@ Result<void> check_target(const io::File& source,
                concat(target, ": exists and is ", file_kind_text(kind), ", not a weight file"));
 }
 
+// An error if CRCs were to be verified and one of these differs.
+Result<void> check_crcs(const Checkpoint& source,
+                        const ConvertOptions& options,
+                        const std::vector<std::string>& mismatches) {
+  if (!options.verify_crc || mismatches.empty()) return {};
+  return Error(ErrorCode::kCorrupt, concat(source.files.front().path(), ": ",
+                                           quoted(mismatches.front()), " differs from its CRC"));
+}
+
 // Moves the segments' bytes into the target and learns their digests.
 class DataPass {
  public:
@@ -61,6 +70,8 @@ class DataPass {
     for (const format::Range& segment : layout.segments)
       total_bytes_ += segment.size_bytes;
   }
+
+  const std::vector<std::string>& crc_mismatches() const { return crc_mismatches_; }
 
   // Tells progress once before the first byte and once after the last, too.
   Result<format::ContentDigests> run() {
@@ -98,7 +109,9 @@ class DataPass {
     auto [digest, chunks] = digester.finish();
     digests_.segments.push_back(digest);
     digests_.chunks.insert(digests_.chunks.end(), chunks.begin(), chunks.end());
-    return {};
+    if (reader.crc_matches().value_or(true)) return {};
+    crc_mismatches_.push_back(concat("storage ", source_.storages[segment.storage].key));
+    return check_crcs(source_, options_, crc_mismatches_);
   }
 
   // A room holds whole elements: it ends where the segment does or at a multiple of 2 MiB.
@@ -125,23 +138,29 @@ class DataPass {
   const ConvertOptions& options_;
   io::FileWriter& writer_;
   format::ContentDigests digests_;
+  std::vector<std::string> crc_mismatches_;
   std::uint64_t total_bytes_ = 0;
   std::uint64_t done_bytes_ = 0;
   std::vector<std::byte> elements_;  // before they are cast
 };
 
-// Returns the digest of the index.
-Result<Digest> write_file(const Checkpoint& source,
-                          const Plan& plan,
-                          const format::Layout& layout,
-                          const std::string& target,
-                          const ConvertOptions& options) {
+struct Written {
+  Digest digest;  // of the index
+  std::vector<std::string> crc_mismatches;
+};
+
+Result<Written> write_file(const Checkpoint& source,
+                           const Plan& plan,
+                           const format::Layout& layout,
+                           const std::string& target,
+                           const ConvertOptions& options) {
   Result<io::FileWriter> writer =
       io::FileWriter::create(target, {.size_bytes = layout.file_size_bytes, .sync = options.sync});
   if (!writer) return writer.error();
   const Result<void> reserved = writer->pad_to(layout.header.blob.offset_bytes);
   if (!reserved) return reserved.error();
-  const auto digests = DataPass(source, plan, layout, options, *writer).run();
+  DataPass pass(source, plan, layout, options, *writer);
+  const auto digests = pass.run();
   if (!digests) return digests.error();
   const Result<std::vector<std::byte>> front = encode_front(plan.content, layout, *digests);
   if (!front) return front.error().with_context(target);
@@ -151,7 +170,7 @@ Result<Digest> write_file(const Checkpoint& source,
   if (!committed) return committed.error();
   const Result<format::Header> header = format::read_header(*front, layout.file_size_bytes);
   if (!header) return header.error().with_context(target);
-  return header->index_digest;
+  return Written{header->index_digest, pass.crc_mismatches()};
 }
 
 std::uint64_t sum(const std::vector<std::uint64_t>& sizes) {
@@ -245,14 +264,19 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   const Result<format::Layout> layout = lay_out(*plan, source_path);
   if (!layout) return layout.error();
 
-  const Result<Digest> digest = write_file(*source, *plan, *layout, target, options);
-  if (!digest) return digest.error();
+  const Result<void> crcs_ok = check_crcs(*source, options, source->crc_mismatches);
+  if (!crcs_ok) return crcs_ok.error();
+  const Result<Written> written = write_file(*source, *plan, *layout, target, options);
+  if (!written) return written.error();
   report.tensor_count = static_cast<std::uint32_t>(plan->content.tensors.size());
   report.segment_count = static_cast<std::uint32_t>(layout->segments.size());
   report.data_bytes = sum(plan->content.segment_sizes_bytes);
   report.file_bytes = layout->file_size_bytes;
-  report.digest = *digest;
+  report.digest = written->digest;
   report.opaque_classes = plan->opaque_classes;
+  report.crc_mismatches = source->crc_mismatches;
+  report.crc_mismatches.insert(report.crc_mismatches.end(), written->crc_mismatches.begin(),
+                               written->crc_mismatches.end());
   return report;
 }
 

@@ -87,7 +87,10 @@ TEST_CASE("real files are known") {
   };
   CHECK(kind_of_file("checkpoints/torch-1.13/state_dict.pt") == FileKind::kZip);
   CHECK(kind_of_file("checkpoints/torch-2.13/state_dict.pt") == FileKind::kZip);
-  CHECK(kind_of_file("checkpoints/unsupported/legacy.pt") == FileKind::kLegacyTorch);
+  for (const char* name : {"legacy_1_13", "legacy_2_13", "legacy_protocol4", "legacy_python2"}) {
+    CHECK(kind_of_file("checkpoints/containers/" + std::string(name) + ".pt") ==
+          FileKind::kLegacyTorch);
+  }
   CHECK(kind_of_file("checkpoints/torch-2.13/state_dict.json") == FileKind::kUnknown);
 }
 

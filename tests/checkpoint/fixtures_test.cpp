@@ -13,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/storage_reader.h"
 #include "support/checkpoint_check.h"
 #include "support/expectation.h"
 #include "support/file_bytes.h"
@@ -22,10 +23,12 @@ namespace {
 
 using checkpoint::Checkpoint;
 
-std::string bytes_in(const Checkpoint& found, std::uint64_t offset, std::uint64_t size) {
-  std::string bytes(size, '\0');
-  const auto read = found.files.front().read_at(offset, std::as_writable_bytes(std::span(bytes)));
-  REQUIRE(read);
+std::string bytes_of(const Checkpoint& found, const checkpoint::Storage& storage) {
+  std::string bytes(storage.size_bytes, '\0');
+  checkpoint::StorageReader reader(found, storage);
+  const auto read = reader.read(std::as_writable_bytes(std::span(bytes)));
+  REQUIRE_MESSAGE(read, (read ? "" : read.error().message()));
+  CHECK(reader.crc_matches().value_or(true));
   return bytes;
 }
 
@@ -239,11 +242,19 @@ void Comparison::storage(const ExpectedTensor& expected, const checkpoint::Tenso
         expected.bytes);
   if (storages_.meet(*expected.storage, found.storage)) return;
   REQUIRE(place.size_bytes == storage.size_bytes);
-  CHECK(bytes_in(found_, place.offset_bytes, place.size_bytes) == storage.bytes);
+  CHECK(bytes_of(found_, place) == storage.bytes);
 }
 
 std::string fixture(const std::string& name) {
   return std::string(WEIGHTMAP_TEST_DATA) + "/checkpoints/" + name;
+}
+
+// By the name of the fixture: the zip checkpoints of every version lie in folders of their own.
+std::string kind_of(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  if (name.starts_with("legacy_")) return "legacy checkpoint";
+  if (name.starts_with("tar_")) return "tar checkpoint";
+  return name.starts_with("script_") ? "TorchScript archive" : "zip checkpoint";
 }
 
 TEST_SUITE("checkpoint/fixtures") {
@@ -254,7 +265,8 @@ TEST_SUITE("checkpoint/fixtures") {
       CAPTURE(path);
       const auto found = checkpoint::open_checkpoint(path, {});
       REQUIRE_MESSAGE(found, (found ? "" : found.error().message()));
-      CHECK(found->kind == "zip checkpoint");
+      CHECK(found->kind == kind_of(path));
+      CHECK(found->crc_mismatches.empty());
       CHECK(broken_promise(*found) == "");
       Comparison(read_expectation(description_of(path)), *found).run();
     }
@@ -294,9 +306,6 @@ TEST_SUITE("checkpoint/fixtures") {
     const Row rows[] = {
         {"self_reference.pt", ErrorCode::kUnsupported, "`self`: an object that refers to itself"},
         {"torchscript.pt", ErrorCode::kUnsupported, "is a TorchScript archive: load it with"},
-        {"legacy.pt", ErrorCode::kUnsupported,
-         "is a PyTorch checkpoint in the format from before "
-         "1.6: load it with"},
     };
     for (const Row& row : rows) {
       CAPTURE(row.file);

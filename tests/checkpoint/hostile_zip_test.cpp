@@ -40,6 +40,16 @@ ZipEntry& storage_0(Entries& entries) {
 
 void keep(Entries&) {}
 
+// The data as a DEFLATE stream of one stored block (RFC 1951, 3.2.4).
+ZipEntry& deflate(ZipEntry& entry) {
+  entry.method = 8;
+  entry.size_bytes = entry.data.size();
+  entry.crc32 = crc32(entry.data);
+  entry.data = "\1" + pickle::little(entry.data.size(), 2) + pickle::little(~entry.data.size(), 2) +
+               entry.data;
+  return entry;
+}
+
 const Row kRows[] = {
     // The ends.
     {"the directory begins behind the file",
@@ -174,13 +184,36 @@ const Row kRows[] = {
      [](Entries& entries) {
        storage_0(entries).stored_bytes = storage_0(entries).size_bytes = 200;
      }},
-    {"a record of two sizes", ErrorCode::kCorrupt, "is said to be 16 bytes",
+    {"a stored record of two sizes", ErrorCode::kCorrupt,
+     "zip: record `archive/data/0` is said to have 16 bytes, 15 stored ones make 15",
      [](Entries& entries) { storage_0(entries).stored_bytes = 15; }},
-    {"a compressed storage", ErrorCode::kUnsupported,
-     "record `archive/data/0` is compressed, torch.save only stores",
-     [](Entries& entries) { storage_0(entries).method = 8; }},
-    {"a compressed pickle", ErrorCode::kUnsupported, "record `archive/data.pkl` is compressed",
+    {"a storage packed in another way", ErrorCode::kUnsupported,
+     "record `archive/data/0` is packed by method 12, torch.save only stores",
+     [](Entries& entries) { storage_0(entries).method = 12; }},
+    {"a storage that no DEFLATE stream can unpack to", ErrorCode::kCorrupt,
+     "record `archive/data.pkl` is said to have 1000000000 bytes, 10 deflated ones make at most "
+     "10320",
+     [](Entries& entries) {
+       ZipEntry& entry = entry_named(entries, "archive/data.pkl");
+       entry.method = 8;
+       entry.data = std::string(10, 'x');
+       entry.size_bytes = 1'000'000'000;
+     }},
+    {"a pickle that is no DEFLATE stream", ErrorCode::kCorrupt,
+     "record `archive/data.pkl`: its compressed bytes are damaged behind byte 0",
      [](Entries& entries) { entry_named(entries, "archive/data.pkl").method = 8; }},
+    {"a deflated pickle that is cut short", ErrorCode::kCorrupt,
+     "record `archive/data.pkl`: its compressed bytes are cut short after ",
+     [](Entries& entries) {
+       ZipEntry& entry = deflate(entry_named(entries, "archive/data.pkl"));
+       entry.data.pop_back();
+     }},
+    {"a deflated pickle that is shorter than it should be", ErrorCode::kCorrupt,
+     "record `archive/data.pkl`: unpacks to ",
+     [](Entries& entries) { ++*deflate(entry_named(entries, "archive/data.pkl")).size_bytes; }},
+    {"a deflated pickle that is longer than it should be", ErrorCode::kCorrupt,
+     "record `archive/data.pkl`: unpacks to more than the ",
+     [](Entries& entries) { --*deflate(entry_named(entries, "archive/data.pkl")).size_bytes; }},
     {"an encrypted storage", ErrorCode::kUnsupported, "record `archive/data/0` is encrypted",
      [](Entries& entries) { storage_0(entries).flags |= 1U; }},
     {"a storage shorter than the pickle says", ErrorCode::kCorrupt,
@@ -217,8 +250,13 @@ const Row kRows[] = {
     {"a very long version", ErrorCode::kUnsupported,
      "record `archive/version` has 1000 bytes, at most 32",
      [](Entries& entries) { entries.back().data = std::string(1000, '3'); }},
-    {"big-endian", ErrorCode::kUnsupported, "was written on a big-endian machine",
-     [](Entries& entries) { entry_named(entries, "archive/byteorder").data = "big"; }},
+    {"a big-endian storage under two sizes of elements", ErrorCode::kUnsupported,
+     "storage `0` is big-endian, and tensors see elements of 4 and of 1 bytes in it",
+     [](Entries& entries) {
+       entry_named(entries, "archive/byteorder").data = "big";
+       entry_named(entries, "archive/data.pkl").data =
+           whole(pickle::list({tensor(), tensor({.storage_class = "ByteStorage", .numel = 16})}));
+     }},
     {"no such byte order", ErrorCode::kCorrupt, "the record `byteorder` is `middle`",
      [](Entries& entries) { entry_named(entries, "archive/byteorder").data = "middle"; }},
     {"an empty pickle", ErrorCode::kCorrupt, "data.pkl: ends at byte 0 without STOP",
@@ -246,7 +284,7 @@ TEST_SUITE("checkpoint/hostile_zip") {
   TEST_CASE("what no tensor uses is not looked at") {
     Entries entries = good_entries();
     entries.insert(entries.end() - 1,
-                   {{.name = "archive/data/unused", .data = "x", .method = 8},
+                   {{.name = "archive/data/unused", .data = "x", .method = 9},
                     {.name = "archive/code/x.py", .data = "x", .flags = 1, .local_signature = 0}});
     const auto found = open_bytes(write_zip(entries));
     REQUIRE_MESSAGE(found, message_of(found));

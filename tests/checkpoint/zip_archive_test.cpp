@@ -93,14 +93,22 @@ TEST_SUITE("checkpoint/zip_archive") {
     check_records(entries, {.alignment = 8});
   }
 
-  TEST_CASE("names are compared as they are") {
+  TEST_CASE("names are compared as they are, and then without the case of letters") {
     const TempDir directory;
-    write_file(directory / "a.zip", write_zip(some_entries()));
+    auto entries = some_entries();
+    entries.push_back({.name = "A/Data/0", .data = "second"});
+    entries.push_back({.name = "A/DATA/8", .data = "eighth"});
+    write_file(directory / "a.zip", write_zip(entries));
     const auto file = io::File::open(directory / "a.zip");
     const auto archive = ZipArchive::read(*file);
     REQUIRE(archive);
-    CHECK(archive->find("a/data/0") != nullptr);
-    CHECK(archive->find("A/DATA/0") == nullptr);
+    REQUIRE(archive->find("a/data/0") != nullptr);
+    CHECK(archive->find("a/data/0")->name == "a/data/0");
+    CHECK(archive->find("A/Data/0")->name == "A/Data/0");
+    REQUIRE(archive->find("A/DATA/0") != nullptr);
+    CHECK(archive->find("A/DATA/0")->name == "A/Data/0");  // the first of two by its bytes
+    REQUIRE(archive->find("a/data/8") != nullptr);
+    CHECK(archive->find("a/data/8")->name == "A/DATA/8");
     CHECK(archive->find("a/data/00") == nullptr);
     CHECK(archive->find("a/data/") == nullptr);
     CHECK(archive->find("") == nullptr);

@@ -12,16 +12,6 @@ using pickle::little;
 
 constexpr std::uint32_t kLook = 0xFFFFFFFFU;
 
-std::uint32_t crc32(std::string_view bytes) {
-  std::uint32_t crc = 0xFFFFFFFFU;
-  for (const char byte : bytes) {
-    crc ^= static_cast<unsigned char>(byte);
-    for (int bit = 0; bit < 8; ++bit)
-      crc = (crc >> 1U) ^ ((crc & 1U) != 0 ? 0xEDB88320U : 0U);
-  }
-  return ~crc;
-}
-
 // PyTorch pads with a field 'FB' so that the data begins at a multiple of the alignment.
 std::string padding(std::size_t header_end, std::uint32_t alignment) {
   const std::size_t data = header_end + 4;
@@ -53,10 +43,10 @@ std::string directory_entry(const ZipEntry& entry, std::size_t offset) {
       little(1, 2) + little(24, 2) + little(size, 8) + little(stored, 8) + little(header, 8);
   const std::string extra = entry.zip64 == Zip64::kYes ? block : "";
   return little(0x02014B50, 4) + little(0, 4) + little(entry.flags, 2) + little(entry.method, 2) +
-         little(0, 4) + little(crc32(entry.data), 4) + little(is_large ? kLook : stored, 4) +
-         little(is_large ? kLook : size, 4) + little(entry.name.size(), 2) +
-         little(extra.size(), 2) + little(0, 2 + 2 + 2 + 4) + little(is_large ? kLook : header, 4) +
-         entry.name + extra;
+         little(0, 4) + little(entry.crc32.value_or(crc32(entry.data)), 4) +
+         little(is_large ? kLook : stored, 4) + little(is_large ? kLook : size, 4) +
+         little(entry.name.size(), 2) + little(extra.size(), 2) + little(0, 2 + 2 + 2 + 4) +
+         little(is_large ? kLook : header, 4) + entry.name + extra;
 }
 
 std::string zip64_end(const ZipEnd& end, std::uint64_t own_offset, const ZipLayout& layout) {
@@ -75,6 +65,16 @@ std::string small_end(const ZipEnd& end, const std::string& comment) {
 }
 
 }  // namespace
+
+std::uint32_t crc32(std::string_view bytes) {
+  std::uint32_t crc = 0xFFFFFFFFU;
+  for (const char byte : bytes) {
+    crc ^= static_cast<unsigned char>(byte);
+    for (int bit = 0; bit < 8; ++bit)
+      crc = (crc >> 1U) ^ ((crc & 1U) != 0 ? 0xEDB88320U : 0U);
+  }
+  return ~crc;
+}
 
 std::string write_zip(const std::vector<ZipEntry>& entries, const ZipLayout& layout) {
   std::string file;

@@ -29,6 +29,7 @@ struct ZipEntry {
   // What is written instead of the truth.
   std::optional<std::uint64_t> stored_bytes = {};
   std::optional<std::uint64_t> size_bytes = {};
+  std::optional<std::uint32_t> crc32 = {};
   std::optional<std::uint64_t> header_offset = {};
   std::optional<std::uint16_t> local_extra_bytes = {};
   std::uint32_t local_signature = 0x04034B50;
@@ -50,6 +51,7 @@ struct ZipLayout {
   void (*edit_locator)(std::uint64_t& zip64_end_offset) = nullptr;
 };
 
+std::uint32_t crc32(std::string_view bytes);
 std::string write_zip(const std::vector<ZipEntry>& entries, const ZipLayout& layout = {});
 
 // ---- a checkpoint

@@ -52,6 +52,9 @@ struct ConvertOptions {
   std::uint32_t alignment_bytes = 64;  // a power of two, 64 to 2 MiB
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
+  // Refuse a source whose bytes are not those that its CRCs were made of, instead of reporting it.
+  // What has no CRC (0 stands for none) cannot be told.
+  bool verify_crc = false;
   // Called when the first byte is about to be written, now and then, and when the last one is, with
   // bytes done and to do; false stops the work: kCancelled, and the target is untouched.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
@@ -76,6 +79,9 @@ struct ConvertReport {
   std::vector<RuleUse> rules;  // of the selection, in its order
   std::uint32_t left_out_tensors = 0;
   std::uint32_t left_out_values = 0;  // numbers, strings, objects beside the tensors
+  // What of the source differs from its CRC: damaged, or written by a program that does not
+  // compute CRCs. PyTorch looks at none.
+  std::vector<std::string> crc_mismatches;
 };
 
 // Writes `target` as a weight file with everything that the checkpoint `source` holds, unless the

@@ -318,10 +318,6 @@ CASES.update({name: for_every_protocol for name in SAVE_OPTIONS})
 # ---- files without a description
 
 
-def save_legacy(path):
-    torch.save(nn.Linear(2, 2).state_dict(), path, _use_new_zipfile_serialization=False)
-
-
 def save_self_reference(path):
     loop = {"weight": numbers(2)}
     loop["self"] = loop
@@ -366,7 +362,6 @@ def made_by_the_writer(name):
 
 
 WITHOUT_DESCRIPTION = [
-    save_legacy,
     save_self_reference,
     save_name_collision,
     save_torchscript,

@@ -1,0 +1,256 @@
+"""Writes containers/: the same objects in every container that a checkpoint can have, and what PyTorch sees in them.
+
+    python make_containers.py      (torch 2.13.0 with numpy, then Debian's 1.13.1; ../README.md)
+
+What PyTorch can no longer write is built here from the layouts it documents or still reads, and then loaded by it.
+"""
+
+import pathlib
+import sys
+import zipfile
+
+import numpy
+import torch
+from torch import nn
+
+from describe import describe
+from make import CASES, VERSION, containers, for_every_protocol, numbers, scalars, small_model, to_json
+
+HERE = pathlib.Path(__file__).parent / "containers"
+TYPED = torch.storage._dtype_to_storage_type_map()
+ZEROED_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def save_description(path, value):
+    path.with_suffix(".json").write_text(to_json(describe(value)), encoding="utf-8")
+
+
+def load(path):
+    return torch.load(path, **({"weights_only": False} if VERSION >= (1, 14) else {}))
+
+
+def describe_file(path):
+    save_description(path, load(path))
+
+
+# ---- zip archives that other tools packed again
+
+
+def records_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return [(name, archive.read(name)) for name in archive.namelist()]
+
+
+def pack(path, records, method=zipfile.ZIP_STORED):
+    """By Python's zipfile: no alignment, sizes in the local headers, CRCs."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in records:
+            info = zipfile.ZipInfo(name, ZEROED_DATE)
+            info.compress_type = method
+            archive.writestr(info, content)
+
+
+def saved_records(value):
+    path = HERE / "temporary.pt"
+    torch.save(value, path)
+    records = records_of(path)
+    path.unlink()
+    return records
+
+
+def zip_deflated():
+    value = {"model": small_model().state_dict(), "zeros": torch.zeros(20, 20), "text": "long text " * 30}
+    pack(HERE / "zip_deflated.pt", saved_records(value), zipfile.ZIP_DEFLATED)
+
+
+def zip_odd():
+    """Entries for directories, another root, upper-case names, any order."""
+    records = saved_records({"a": numbers(3), "b": numbers(2, 2)})
+    renamed = [(upper_data(name.replace("temporary/", "My Model/")), content) for name, content in records]
+    pack(HERE / "zip_odd.pt", [("My Model/", b""), ("My Model/data/", b"")] + renamed[::-1])
+    path = HERE / "zip_odd.pt"
+    path.write_bytes(path.read_bytes() + b"trailing bytes")
+
+
+def upper_data(name):
+    return name.replace("/data/", "/DATA/")
+
+
+def zip_without_crcs():
+    torch.serialization.set_crc32_options(False)
+    torch.save({"a": numbers(3)}, HERE / "zip_without_crcs.pt")
+    torch.serialization.set_crc32_options(True)
+
+
+# ---- big-endian machines
+
+
+def zip_big_endian():
+    typed = {name: tensor for name, tensor in CASES["dtypes"]().items() if is_typed(tensor)}
+    value = {**typed, "view": typed["float32"][1:, 1], "empty": torch.empty(0, 3)}
+    write_big_endian(HERE / "zip_big_endian.pt", value)
+    assert_equal(load(HERE / "zip_big_endian.pt"), value)
+
+
+def zip_big_endian_v3():
+    """Dtypes without a storage class, which PyTorch does not swap: a description from the little-endian file."""
+    value = {name: tensor for name, tensor in CASES["dtypes"]().items() if not is_typed(tensor)}
+    write_big_endian(HERE / "zip_big_endian_v3.pt", value)
+
+
+def is_typed(tensor):
+    return tensor.dtype in TYPED
+
+
+def write_big_endian(path, value):
+    torch.save(value, path)
+    describe_file(path)
+    units = {tensor.untyped_storage().data_ptr(): unit_of(tensor) for tensor in value.values() if tensor.numel()}
+    order = [unit for unit in units.values()]
+    keys = iter(sorted((n for n, content in records_of(path) if "/data/" in n and content), key=number_of))
+    unit_by_record = dict(zip(keys, order))
+    pack(path, [(name, big(name, content, unit_by_record)) for name, content in records_of(path)])
+
+
+def number_of(record):
+    return int(record.rsplit("/", 1)[1])
+
+
+def unit_of(tensor):
+    size = tensor.element_size()
+    return size // 2 if tensor.is_complex() else size
+
+
+def big(name, content, unit_by_record):
+    if name.endswith("/byteorder"):
+        return b"big"
+    if name not in unit_by_record:
+        return content
+    return numpy.frombuffer(content, f"<u{unit_by_record[name]}").byteswap().tobytes()
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        same = torch.equal(as_bytes(tensor), as_bytes(other[name]))
+        assert same and tensor.dtype == other[name].dtype, name
+
+
+def as_bytes(tensor):
+    return tensor.clone(memory_format=torch.contiguous_format).view(-1).view(torch.uint8) if tensor.numel() else tensor
+
+
+# ---- the stream from before 1.6
+
+
+def save_legacy(name, value, **options):
+    torch.save(value, HERE / f"{name}.pt", _use_new_zipfile_serialization=False, **options)
+
+
+def legacy_objects():
+    return {
+        "model": small_model().state_dict(),
+        "ties": CASES["ties"](),
+        "views": CASES["views"](),
+        "parameters": CASES["parameters"](),
+        "dtypes": {name: tensor for name, tensor in CASES["dtypes"]().items() if is_typed(tensor)},
+        "shapes": CASES["shapes"](),
+        "scalars": scalars(),
+        "containers": containers(),
+    }
+
+
+def legacy_2_13():
+    save_legacy("legacy_2_13", legacy_objects())
+
+
+def legacy_1_13():
+    save_legacy("legacy_1_13", legacy_objects())
+
+
+def legacy_protocol4():
+    save_legacy("legacy_protocol4", for_every_protocol(), pickle_protocol=4)
+
+
+class Affine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(numbers(2, 2))
+        self.register_buffer("offset", numbers(2))
+
+
+def legacy_module():
+    """A module as a whole: its class stands in a persistent id. Not described."""
+    save_legacy("legacy_module", Affine())
+
+
+def old_text(text):
+    """A byte string of Python 2."""
+    return b"U" + bytes([len(text)]) + text.encode()
+
+
+def small(number):
+    return b"K" + bytes([number])
+
+
+def old_storage(key, count, view=b"N"):
+    parts = [old_text("storage"), b"ctorch\nFloatStorage\n", old_text(key), old_text("cuda:0"), small(count), view]
+    return b"(" + b"".join(parts) + b"tQ"
+
+
+def old_tensor(storage, offset, size):
+    return b"ctorch._utils\n_rebuild_tensor\n(" + storage + small(offset) + small(size) + b"\x85" + small(1) + b"\x85tR"
+
+
+def whole(value):
+    return b"\x80\x02" + value + b"."
+
+
+def legacy_python2():
+    """Text and keys as Python 2 wrote them, and two parts of one storage, as 0.1 to 0.3 did. Not described."""
+    view = lambda key, begin, count: b"(" + old_text(key) + small(begin) + small(count) + b"t"
+    tensors = {
+        "all": old_tensor(old_storage("94279043900432", 6), 0, 6),
+        "part": old_tensor(old_storage("94279043900432", 6, view("11", 2, 4)), 1, 3),
+        "other": old_tensor(old_storage("7", 2), 0, 2),
+    }
+    items = b"".join(old_text(name) + tensor for name, tensor in tensors.items())
+    head = [b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", b"M\xe9\x03", b"}" + old_text("little_endian") + b"\x88s"]
+    keys = b"](" + old_text("7") + old_text("94279043900432") + b"e"
+    pickles = [whole(part) for part in head + [b"}(" + items + b"u", keys]]
+    data = [numpy.array([7.5, 8.5], "<f4"), numpy.arange(6, dtype="<f4")]
+    storages = [numpy.int64(len(one)).tobytes() + one.tobytes() for one in data]
+    path = HERE / "legacy_python2.pt"
+    path.write_bytes(b"".join(pickles + storages))
+    if VERSION < (2, 0):
+        loaded = torch.load(path, map_location="cpu", encoding="utf-8")
+        assert {name: tensor.tolist() for name, tensor in loaded.items()} == {
+            "all": [0, 1, 2, 3, 4, 5],
+            "part": [3, 4, 5],
+            "other": [7.5, 8.5],
+        }
+        assert loaded["part"].data_ptr() - loaded["all"].data_ptr() == 12
+
+
+# ---- everything
+
+
+BY_2_13 = [zip_deflated, zip_odd, zip_without_crcs, zip_big_endian, zip_big_endian_v3, legacy_2_13, legacy_protocol4]
+BY_2_13 += [legacy_module, legacy_python2]
+BY_1_13 = [legacy_1_13, legacy_python2]
+WITHOUT_DESCRIPTION = [legacy_module, legacy_python2]
+
+
+def main():
+    HERE.mkdir(exist_ok=True)
+    for make in BY_2_13 if VERSION >= (2, 13) else BY_1_13:
+        torch.manual_seed(0)
+        make()
+        path = HERE / f"{make.__name__}.pt"
+        if make not in WITHOUT_DESCRIPTION and not path.with_suffix(".json").exists():
+            describe_file(path)
+        print(path.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
