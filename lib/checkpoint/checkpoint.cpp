@@ -8,6 +8,7 @@
 
 #include "base/file_kind.h"
 #include "base/text.h"
+#include "checkpoint/safetensors.h"
 #include "checkpoint/torch_zip.h"
 
 namespace weightmap::checkpoint {
@@ -21,6 +22,7 @@ struct Source {
 
 constexpr auto kSources = std::to_array<Source>({
     {FileKind::kZip, &read_torch_zip},
+    {FileKind::kSafetensors, &read_safetensors},
 });
 
 // What else is given instead of a checkpoint, and what to do where that is certain.
@@ -33,8 +35,6 @@ struct Other {
 constexpr auto kOthers = std::to_array<Other>({
     {FileKind::kLegacyTorch, ErrorCode::kUnsupported,
      ": load it with torch.load and save it again with torch.save"},
-    {FileKind::kSafetensors, ErrorCode::kUnsupported,
-     ": load it with safetensors.torch.load_file and save it with torch.save"},
     {FileKind::kWeightFile, ErrorCode::kWrongKind, " already"},
     {FileKind::kGitLfsPointer, ErrorCode::kWrongKind, ": run `git lfs pull`"},
     {FileKind::kGzip, ErrorCode::kWrongKind, ": unpack it with gunzip"},
