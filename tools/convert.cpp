@@ -114,10 +114,29 @@ std::string_view hint_for(const Error& error) {
   return error.code() == ErrorCode::kExists ? "to replace it all the same, add --force" : "";
 }
 
-int run(Arguments& arguments) {
-  if (arguments.target.empty()) {
-    arguments.target = std::filesystem::path(arguments.source).replace_extension(".wmap");
+// The path of a directory without what its name does not need: `a/` and `.` are `a` and `/.../b`.
+std::filesystem::path plain_directory(std::filesystem::path path) {
+  if (path.empty()) path = ".";
+  path = (path / "").parent_path();
+  const bool has_name = path.filename() != "." && path.filename() != "..";
+  return has_name ? path : (std::filesystem::absolute(path).lexically_normal() / "").parent_path();
+}
+
+// `model.pt` and `model.safetensors.index.json` -> `model.wmap`, `checkpoint/` -> `checkpoint.wmap`
+std::string default_target(const std::string& source) {
+  std::filesystem::path path(source);
+  if (path.filename() == ".metadata") path.remove_filename();
+  std::error_code ignored;
+  if (path.filename().empty() || std::filesystem::is_directory(path, ignored)) {
+    return plain_directory(path).string() + ".wmap";
   }
+  const bool is_index = path.extension() == ".json" && path.stem().extension() == ".index";
+  if (is_index) path.replace_extension().replace_extension();
+  return path.replace_extension(".wmap");
+}
+
+int run(Arguments& arguments) {
+  if (arguments.target.empty()) arguments.target = default_target(arguments.source);
   arguments.options.sync = !arguments.no_sync;
   const auto outcome = convert(arguments);
   if (!outcome) return report(outcome.error(), arguments.style, hint_for(outcome.error()));
@@ -131,7 +150,9 @@ int run(Arguments& arguments) {
 Run add_convert(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   ConvertOptions& options = arguments->options;
-  add_operand(app, arguments->source, "IN", "the checkpoint, as torch.save wrote it")->required();
+  add_operand(app, arguments->source, "IN",
+              "the checkpoint: a file, or the directory or index of several")
+      ->required();
   add_operand(app, arguments->target, "OUT",
               "the weight file; if absent, IN with .wmap as extension");
   add_key(app, options.checkpoint.root, "--root", "take only what is under this dotted key");

@@ -38,7 +38,9 @@ Result<Listing> list_any(const Arguments& arguments) {
                  arguments.path + ": --root is for checkpoints, this is a weight file");
   }
   if (file) return list_opened(*file);
-  if (file.error().code() != ErrorCode::kWrongKind) return file.error();
+  const bool is_other = file.error().code() == ErrorCode::kWrongKind ||
+                        file.error().code() == ErrorCode::kInvalidArgument;  // a directory
+  if (!is_other) return file.error();
   auto content = read_checkpoint(arguments.path, arguments.options);
   if (!content) return content.error();
   return list_checkpoint(arguments.path, std::move(*content));

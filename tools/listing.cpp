@@ -38,14 +38,15 @@ std::vector<SegmentInfo> segments_of(const std::vector<CheckpointTensor>& tensor
   for (const CheckpointTensor& tensor : tensors) {
     if (!tensor.segment) continue;
     if (*tensor.segment >= segments.size()) segments.resize(*tensor.segment + std::size_t{1});
-    segments[*tensor.segment] = {.offset_bytes = tensor.segment_offset_bytes,
+    segments[*tensor.segment] = {.data_file = tensor.file,
+                                 .offset_bytes = tensor.segment_offset_bytes,
                                  .size_bytes = tensor.segment_size_bytes};
   }
   return segments;
 }
 
 struct Range {
-  std::uint32_t data_file;
+  std::uint32_t segment;  // no two have bytes in common
   std::uint64_t begin_bytes, end_bytes;
 };
 
@@ -53,12 +54,11 @@ std::vector<Range> ascending_ranges(const Listing& listing) {
   std::vector<Range> ranges;
   for (const ListedTensor& tensor : listing.tensors) {
     if (!tensor.segment || tensor.size_bytes == 0) continue;
-    const std::uint32_t data_file = listing.segments[*tensor.segment].data_file;
-    ranges.push_back({data_file, tensor.offset_bytes, tensor.offset_bytes + tensor.size_bytes});
+    ranges.push_back(
+        {*tensor.segment, tensor.offset_bytes, tensor.offset_bytes + tensor.size_bytes});
   }
-  std::ranges::sort(ranges, {}, [](const Range& range) {
-    return std::tuple(range.data_file, range.begin_bytes);
-  });
+  std::ranges::sort(
+      ranges, {}, [](const Range& range) { return std::tuple(range.segment, range.begin_bytes); });
   return ranges;
 }
 
@@ -93,10 +93,16 @@ Listing list_checkpoint(const std::string& path, CheckpointContent content) {
   Listing listing{.path = path,
                   .kind = kept->source_kind,
                   .size_bytes = kept->size_bytes,
-                  .data_files = {{.kind = kept->source_kind, .size_bytes = kept->size_bytes}},
                   .segments = segments_of(kept->tensors),
                   .values = kept->values,
                   .owner = kept};
+  for (const CheckpointFile& file : kept->files) {
+    const bool is_first = listing.data_files.empty();
+    const std::string_view given = file.path;
+    listing.data_files.push_back({.name = is_first ? "" : given.substr(given.rfind('/') + 1),
+                                  .kind = is_first ? std::string_view(kept->source_kind) : "",
+                                  .size_bytes = file.size_bytes});
+  }
   for (const CheckpointTensor& tensor : kept->tensors) {
     listing.tensors.push_back(listed(tensor));
   }
@@ -121,7 +127,7 @@ std::uint64_t shared_bytes(const Listing& listing) {
   std::uint64_t shared = 0;
   Range seen{0, 0, 0};  // the last range of bytes that some tensor refers to
   for (const Range& range : ascending_ranges(listing)) {
-    if (range.data_file != seen.data_file || range.begin_bytes >= seen.end_bytes) {
+    if (range.segment != seen.segment || range.begin_bytes >= seen.end_bytes) {
       seen = range;
       continue;
     }

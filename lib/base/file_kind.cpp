@@ -36,8 +36,9 @@ bool has_magic(std::string_view text, const Magic& magic) {
 
 // Eight bytes of header length, then the JSON object itself.
 bool looks_like_safetensors(std::string_view text) {
-  return text.size() > 8 && (text[8] == '{' || text[8] == ' ') && text[6] == 0 && text[7] == 0 &&
-         text.substr(8).find('{') != std::string_view::npos;
+  if (text.size() <= 8 || text[6] != 0 || text[7] != 0) return false;
+  const auto start = text.find_first_not_of(" \t\r\n", 8);
+  return start != std::string_view::npos && text[start] == '{';
 }
 
 bool looks_like_html(std::string_view text) {
@@ -60,6 +61,11 @@ bool looks_like_legacy_torch(std::string_view text) {
   return text.size() > at && text.substr(at).starts_with(kMagicNumber);
 }
 
+bool looks_like_json(std::string_view text) {
+  const auto start = text.find_first_not_of(" \t\r\n");
+  return start != std::string_view::npos && text[start] == '{';
+}
+
 }  // namespace
 
 FileKind detect_file_kind(std::span<const std::byte> first_bytes) {
@@ -73,6 +79,7 @@ FileKind detect_file_kind(std::span<const std::byte> first_bytes) {
   if (looks_like_safetensors(text)) return FileKind::kSafetensors;
   if (looks_like_legacy_torch(text)) return FileKind::kLegacyTorch;
   if (looks_like_pickle(text)) return FileKind::kBarePickle;
+  if (looks_like_json(text)) return FileKind::kJson;
   return FileKind::kUnknown;
 }
 
@@ -91,6 +98,7 @@ std::string_view file_kind_text(FileKind kind) {
     case FileKind::kHtml: return "an HTML page, most likely a download that went wrong";
     case FileKind::kGitLfsPointer: return "a Git LFS pointer, not the file it stands for";
     case FileKind::kBarePickle: return "a bare pickle";
+    case FileKind::kJson: return "a JSON text";
   }
   return "of a kind that is not known";
 }

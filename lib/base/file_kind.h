@@ -23,6 +23,7 @@ enum class FileKind : std::uint8_t {
   kHtml,
   kGitLfsPointer,
   kBarePickle,
+  kJson,  // an object
 };
 
 // How many first bytes detect_file_kind wants to see; fewer if the file is shorter.

@@ -52,6 +52,20 @@ std::optional<std::uint64_t> checked_extent_bytes(Dtype dtype,
   return *bits / 8 + (*bits % 8 != 0 ? 1 : 0);
 }
 
+std::optional<std::vector<std::int64_t>> checked_contiguous_strides(
+    std::span<const std::int64_t> shape) {
+  std::vector<std::int64_t> strides(shape.size());
+  std::int64_t stride = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    strides[i] = stride;
+    if (i == 0) break;
+    const auto next = checked_mul(stride, std::max<std::int64_t>(shape[i], 1));
+    if (!next) return std::nullopt;
+    stride = *next;
+  }
+  return strides;
+}
+
 bool is_contiguous(std::span<const std::int64_t> shape, std::span<const std::int64_t> strides) {
   if (has_no_elements(shape)) return true;
   std::optional<std::int64_t> expected = 1;  // nothing: more than a stride can be

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "weightmap/dtype.h"
 
@@ -17,6 +18,11 @@ std::optional<std::int64_t> checked_element_count(std::span<const std::int64_t> 
 std::optional<std::uint64_t> checked_extent_bytes(Dtype dtype,
                                                   std::span<const std::int64_t> shape,
                                                   std::span<const std::int64_t> strides);
+
+// The strides of a row-major tensor without gaps, as PyTorch gives them: a dimension of size 0
+// counts as one of 1. Nothing when one is 2^63 or more. REQUIRES: no negative size.
+std::optional<std::vector<std::int64_t>> checked_contiguous_strides(
+    std::span<const std::int64_t> shape);
 
 // Row-major without gaps. As in PyTorch, the stride of a dimension of size 1 does not count, and
 // what has no elements is contiguous.

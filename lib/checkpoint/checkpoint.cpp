@@ -4,12 +4,18 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/file_kind.h"
 #include "base/text.h"
 #include "checkpoint/legacy_stream.h"
+#include "checkpoint/safetensors.h"
+#include "checkpoint/shard_index.h"
+#include "checkpoint/source_file.h"
 #include "checkpoint/torch_zip.h"
+#include "io/directory.h"
 
 namespace weightmap::checkpoint {
 namespace {
@@ -23,6 +29,7 @@ struct Source {
 constexpr auto kSources = std::to_array<Source>({
     {FileKind::kZip, &read_torch_zip},
     {FileKind::kLegacyTorch, &read_legacy_stream},
+    {FileKind::kSafetensors, &read_safetensors},
 });
 
 // What else is given instead of a checkpoint, and what to do where that is certain.
@@ -33,12 +40,16 @@ struct Other {
 };
 
 constexpr auto kOthers = std::to_array<Other>({
-    {FileKind::kSafetensors, ErrorCode::kUnsupported,
-     ": load it with safetensors.torch.load_file and save it with torch.save"},
     {FileKind::kWeightFile, ErrorCode::kWrongKind, " already"},
     {FileKind::kGitLfsPointer, ErrorCode::kWrongKind, ": run `git lfs pull`"},
     {FileKind::kGzip, ErrorCode::kWrongKind, ": unpack it with gunzip"},
 });
+
+bool is_checkpoint_name(std::string_view name) {
+  constexpr std::array<std::string_view, 5> kEndings{".safetensors", ".bin", ".pt", ".pth",
+                                                     ".ckpt"};
+  return std::ranges::any_of(kEndings, [&](auto ending) { return name.ends_with(ending); });
+}
 
 Error not_a_checkpoint(const std::string& path, FileKind kind) {
   const auto* other = std::ranges::find(kOthers, kind, &Other::kind);
@@ -46,6 +57,54 @@ Error not_a_checkpoint(const std::string& path, FileKind kind) {
   return {is_known ? other->code : ErrorCode::kWrongKind,
           concat(path, ": is ", file_kind_text(kind), is_known ? other->advice : "")};
 }
+
+// What is in a directory, and what to give instead when that is certain.
+Error no_checkpoint_in(const std::string& path, const std::vector<std::string>& names) {
+  std::vector<std::string_view> files;
+  for (const std::string& name : names) {
+    if (is_checkpoint_name(name)) files.emplace_back(name);
+  }
+  const std::string_view what = "is a directory without an index of shards";
+  if (files.empty()) {
+    return {ErrorCode::kInvalidArgument, concat(path, ": ", what, " or a checkpoint")};
+  }
+  if (files.size() == 1) {
+    return {ErrorCode::kInvalidArgument,
+            concat(path, ": ", what, ": give the file ", quoted(files[0]), " that is in it")};
+  }
+  return {ErrorCode::kInvalidArgument,
+          concat(path, ": ", what, " but with ", files.size(), " checkpoints, among them ",
+                 quoted(files[0]), ": give one of them")};
+}
+
+Result<Checkpoint> open_directory(const io::Directory& directory, const ReadOptions& options) {
+  auto names = directory.names();
+  if (!names) return names.error();
+  std::vector<std::string_view> indices;
+  for (const std::string& name : *names) {
+    if (is_shard_index_name(name)) indices.emplace_back(name);
+  }
+  if (indices.empty()) return no_checkpoint_in(directory.path(), *names);
+  if (indices.size() > 1) {
+    return Error(ErrorCode::kInvalidArgument,
+                 concat(directory.path(), ": holds ", indices.size(), " indices of shards, ",
+                        quoted(indices[0]), " and ", quoted(indices[1]), ": give one of them"));
+  }
+  auto index = directory.open_file(indices[0]);
+  if (!index) return index.error();
+  return read_shard_index(*std::move(index), directory, options);
+}
+
+Result<Checkpoint> open_file(io::File file, const ReadOptions& options) {
+  const auto kind = sniff(file);
+  if (!kind) return kind.error();
+  if (*kind != FileKind::kJson) return read_source_file(std::move(file), options);
+  const auto directory = io::Directory::containing(file.path());
+  if (!directory) return directory.error();
+  return read_shard_index(std::move(file), *directory, options);
+}
+
+}  // namespace
 
 Result<FileKind> sniff(const io::File& file) {
   std::array<std::byte, kFileKindBytes> head{};
@@ -55,16 +114,20 @@ Result<FileKind> sniff(const io::File& file) {
   return detect_file_kind(first);
 }
 
-}  // namespace
+Result<Checkpoint> read_source_file(io::File file, const ReadOptions& options) {
+  const auto kind = sniff(file);
+  if (!kind) return kind.error();
+  const auto* source = std::ranges::find(kSources, *kind, &Source::kind);
+  if (source == kSources.end()) return not_a_checkpoint(file.path(), *kind);
+  return source->read(std::move(file), options);
+}
 
 Result<Checkpoint> open_checkpoint(const std::string& path, const ReadOptions& options) {
   auto file = io::File::open(path);
-  if (!file) return file.error();
-  const auto kind = sniff(*file);
-  if (!kind) return kind.error();
-  const auto* source = std::ranges::find(kSources, *kind, &Source::kind);
-  if (source == kSources.end()) return not_a_checkpoint(path, *kind);
-  return source->read(*std::move(file), options);
+  if (file) return open_file(*std::move(file), options);
+  if (file.error().code() != ErrorCode::kInvalidArgument) return file.error();
+  const auto directory = io::Directory::open(path);
+  return directory ? open_directory(*directory, options) : file.error();
 }
 
 }  // namespace weightmap::checkpoint

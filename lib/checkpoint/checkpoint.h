@@ -79,7 +79,7 @@ struct Checkpoint {
   std::vector<io::File> files;  // at least one
   std::string kind;             // for people: "zip checkpoint"
   std::vector<Storage> storages;
-  std::vector<Tensor> tensors;     // one a tensor object, in order of first mention
+  std::vector<Tensor> tensors;     // one a tensor object, in order of first mention, file by file
   std::vector<std::int64_t> dims;  // of all tensors
   std::vector<Composite> composites;
   // The whole object; the number of a kTensor node is a place in `tensors`, that of a kComposite

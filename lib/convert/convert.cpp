@@ -3,6 +3,7 @@
 // once. Header and index come last, into room that was left for them.
 #include "weightmap/convert.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -26,8 +27,8 @@ namespace {
 using checkpoint::Checkpoint;
 using convert::Plan;
 
-// A target that exists must be a weight file, or the caller's wish; never the source itself.
-Result<void> check_target(const io::File& source,
+// A target that exists must be a weight file, or the caller's wish; never a file of the source.
+Result<void> check_target(const std::vector<io::File>& sources,
                           const std::string& target,
                           const ConvertOptions& options) {
   const Result<io::File> existing = io::File::open(target);
@@ -35,7 +36,7 @@ Result<void> check_target(const io::File& source,
     if (existing.error().code() == ErrorCode::kNotFound) return {};
     return existing.error();
   }
-  if (existing->identity() == source.identity()) {
+  if (std::ranges::find(sources, existing->identity(), &io::File::identity) != sources.end()) {
     return Error(ErrorCode::kInvalidArgument,
                  concat(target, ": source and target are the same file"));
   }
@@ -227,6 +228,7 @@ CheckpointTensor described(const Checkpoint& source,
   const convert::SegmentSource& segment = plan.segments[tensor.segment];
   const checkpoint::Storage& storage = source.storages[segment.storage];
   description.segment = tensor.segment;
+  description.file = storage.file;
   description.offset_bytes = storage.offset_bytes + segment.begin_bytes + tensor.offset_bytes;
   description.extent_bytes = *checked_extent_bytes(tensor.dtype, tensor.shape, tensor.strides);
   description.segment_offset_bytes = storage.offset_bytes + segment.begin_bytes;
@@ -256,7 +258,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
                                          const ConvertOptions& options) {
   const Result<Checkpoint> source = open_source(source_path, options.checkpoint);
   if (!source) return source.error();
-  const Result<void> target_ok = check_target(source->files.front(), target, options);
+  const Result<void> target_ok = check_target(source->files, target, options);
   if (!target_ok) return target_ok.error();
   ConvertReport report{.source_kind = source->kind};
   const Result<Plan> plan = make_changed_plan(*source, options, report);
@@ -290,8 +292,11 @@ Result<CheckpointContent> read_checkpoint(const std::string& path,
   const Result<format::Layout> layout = lay_out(*plan, path);
   if (!layout) return layout.error();
 
-  CheckpointContent content{.source_kind = source->kind,
-                            .size_bytes = source->files.front().size_bytes()};
+  CheckpointContent content{.source_kind = source->kind};
+  for (const io::File& file : source->files) {
+    content.files.push_back({.path = file.path(), .size_bytes = file.size_bytes()});
+    content.size_bytes += file.size_bytes();
+  }
   for (const format::TensorContent& tensor : plan->content.tensors) {
     content.tensors.push_back(described(*source, *plan, tensor));
   }

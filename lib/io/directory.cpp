@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/directory.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <dirent.h>
 #include <fcntl.h>
+#include <memory>
 #include <utility>
 
 #include "base/text.h"
@@ -16,6 +19,10 @@ bool is_component(std::string_view name) {
   return !name.empty() && name != "." && name != ".." &&
          name.find_first_of(kSeparators) == std::string_view::npos;
 }
+
+struct CloseDirectory {
+  void operator()(DIR* stream) const { ::closedir(stream); }
+};
 
 }  // namespace
 
@@ -38,6 +45,28 @@ Result<Directory> Directory::containing(const std::string& path) {
   const auto slash = path.find_last_of('/');
   if (slash == std::string::npos) return open(".");
   return open(slash == 0 ? "/" : path.substr(0, slash));
+}
+
+Result<std::vector<std::string>> Directory::names() const {
+  // A descriptor of its own: the place in a directory belongs to the open file.
+  const int listing = uninterrupted([&] {
+    return system_calls().open_at(descriptor_.get(), ".", O_RDONLY | O_CLOEXEC | O_DIRECTORY, 0);
+  });
+  const std::unique_ptr<DIR, CloseDirectory> stream(listing < 0 ? nullptr : ::fdopendir(listing));
+  if (!stream) return system_error(path_, "cannot list", errno);
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* const entry = ::readdir(stream.get())) {
+    if (!is_component(entry->d_name)) continue;
+    if (names.size() == kMaxNames) {
+      return Error(ErrorCode::kUnsupported,
+                   concat(path_, ": holds more than ", kMaxNames, " files"));
+    }
+    names.emplace_back(entry->d_name);
+  }
+  if (errno != 0) return system_error(path_, "cannot list", errno);
+  std::ranges::sort(names);
+  return names;
 }
 
 Result<File> Directory::open_file(std::string_view name) const {

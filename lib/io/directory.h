@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "weightmap/result.h"
 
@@ -22,6 +24,10 @@ class Directory {
   static Result<Directory> containing(const std::string& path);
 
   const std::string& path() const { return path_; }
+
+  // The names in it but `.` and `..`, ascending. Errors: kIo; kUnsupported for more than kMaxNames.
+  static constexpr std::size_t kMaxNames = 1'000'000;
+  Result<std::vector<std::string>> names() const;
 
   // A regular file of this name, opened without blocking; a link is followed. Names that come from
   // files are safe here. Errors: kInvalidArgument when the name is not one path component (empty,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/file.h"
 
+#include <cassert>
 #include <cerrno>
 #include <fcntl.h>
 #include <limits>
@@ -39,7 +40,8 @@ Error cut_short(const std::string& path, std::uint64_t size, std::uint64_t wante
 }  // namespace
 
 File::File(Descriptor descriptor, std::string path)
-    : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
+    : descriptor_(std::make_shared<const Descriptor>(std::move(descriptor))),
+      path_(std::move(path)) {}
 
 Result<File> File::open(const std::string& path) {
   if (path.find('\0') != std::string::npos) {
@@ -72,11 +74,23 @@ Result<File> File::checked(Descriptor descriptor, std::string path) {
   return file;
 }
 
+File File::slice(std::uint64_t offset_bytes, std::uint64_t size_bytes) const {
+  assert(range_fits(offset_bytes, size_bytes, size_bytes_));
+  File part = *this;
+  part.path_ = concat(path_, ": bytes ", offset_bytes, " to ", offset_bytes + size_bytes);
+  part.begin_bytes_ = begin_bytes_ + offset_bytes;
+  part.is_slice_ = true;
+  part.size_bytes_ = size_bytes;
+  return part;
+}
+
+// A file may have grown since it was opened, a slice does not.
 Result<void> File::read_at(std::uint64_t offset, std::span<std::byte> into) const {
-  if (!range_fits(offset, into.size(), kLargestOffset)) {
+  if (!range_fits(offset, into.size(), is_slice_ ? size_bytes_ : kLargestOffset)) {
     return Error(ErrorCode::kCorrupt,
                  concat(path_, ": ends at byte ", size_bytes_, ", asked for byte ", offset));
   }
+  offset += begin_bytes_;
   const std::uint64_t end = offset + into.size();
   while (!into.empty()) {
     const ssize_t got = uninterrupted([&] {

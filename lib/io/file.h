@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -19,8 +20,8 @@ struct FileIdentity {
   friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
 };
 
-// A regular file, open for reading. Owns its descriptor, which no child process inherits.
-// Movable; reading from several threads is safe.
+// A regular file, open for reading. Owns its descriptor, which no child process inherits, together
+// with its slices. Movable; reading from several threads is safe.
 class File {
  public:
   // Opens without blocking; a directory, FIFO, socket or device is refused in words.
@@ -34,9 +35,13 @@ class File {
   static Result<File> from_descriptor(int descriptor, std::string name);
 
   const std::string& path() const { return path_; }
-  int descriptor() const { return descriptor_.get(); }
+  int descriptor() const { return descriptor_->get(); }
   std::uint64_t size_bytes() const { return size_bytes_; }  // as it was when opened
   FileIdentity identity() const { return identity_; }
+
+  // The bytes from `offset` on as a file of their own, by the same descriptor; messages name the
+  // part after the path. Its descriptor() is the whole file's. REQUIRES: they lie inside the file.
+  File slice(std::uint64_t offset_bytes, std::uint64_t size_bytes) const;
 
   // Fills `into` from `offset` on. Errors: kIo; kCorrupt when the file ends before (it was cut
   // short after it was opened). Messages begin with the path.
@@ -46,8 +51,10 @@ class File {
   File(Descriptor descriptor, std::string path);
   static Result<File> checked(Descriptor descriptor, std::string path);
 
-  Descriptor descriptor_;
+  std::shared_ptr<const Descriptor> descriptor_;  // slices share it
   std::string path_;
+  std::uint64_t begin_bytes_ = 0;  // of a slice, in the file
+  bool is_slice_ = false;
   std::uint64_t size_bytes_ = 0;
   FileIdentity identity_;
 };

@@ -65,6 +65,11 @@ const Row kRows[] = {
      FileKind::kBarePickle},
     {"a pickle of a protocol to come", "\x80\x06}.", FileKind::kUnknown},
     {"an array of NumPy", "\x93NUMPY\x01", FileKind::kUnknown},
+    {"safetensors with blanks first", std::string("\x40\0\0\0\0\0\0\0 \n{\"a\":", 15),
+     FileKind::kSafetensors},
+    {"a JSON object", "{\"weight_map\": {}}", FileKind::kJson},
+    {"a JSON object after blanks", "\r\n\t {", FileKind::kJson},
+    {"a JSON list", "[1, 2]", FileKind::kUnknown},
     {"text", "hello, world", FileKind::kUnknown},
     {"blanks", " \t\r\n", FileKind::kUnknown},
     {"zeros", std::string(512, '\0'), FileKind::kUnknown},
@@ -91,7 +96,7 @@ TEST_CASE("real files are known") {
     CHECK(kind_of_file("checkpoints/containers/" + std::string(name) + ".pt") ==
           FileKind::kLegacyTorch);
   }
-  CHECK(kind_of_file("checkpoints/torch-2.13/state_dict.json") == FileKind::kUnknown);
+  CHECK(kind_of_file("checkpoints/torch-2.13/state_dict.json") == FileKind::kJson);
 }
 
 TEST_CASE("the start of a file, however short, is looked at within its bounds") {
@@ -108,12 +113,12 @@ TEST_CASE("the start of a file, however short, is looked at within its bounds") 
 
 TEST_CASE("every kind is told in its own words") {
   std::set<std::string_view> texts;
-  for (int i = 0; i <= static_cast<int>(FileKind::kBarePickle); ++i) {
+  for (int i = 0; i <= static_cast<int>(FileKind::kJson); ++i) {
     const std::string_view text = file_kind_text(static_cast<FileKind>(i));
     CHECK_FALSE(text.empty());
     texts.insert(text);
   }
-  CHECK(texts.size() == static_cast<std::size_t>(FileKind::kBarePickle) + 1);
+  CHECK(texts.size() == static_cast<std::size_t>(FileKind::kJson) + 1);
   CHECK(file_kind_text(FileKind::kHtml).find("HTML") != std::string_view::npos);
   CHECK(file_kind_text(FileKind::kZip).find("zip") != std::string_view::npos);
 }

@@ -18,6 +18,30 @@ constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
 
 TEST_SUITE_BEGIN("base/strided");
 
+TEST_CASE("a shape's contiguous strides are those of PyTorch, or nothing when one is too large") {
+  struct Row {
+    Sizes shape;
+    std::optional<Sizes> strides;
+  };
+  // torch.empty(shape).stride()
+  const Row rows[] = {
+      {{}, Sizes{}},
+      {{5}, Sizes{1}},
+      {{0}, Sizes{1}},
+      {{2, 3, 4}, Sizes{12, 4, 1}},
+      {{2, 0, 4}, Sizes{4, 4, 1}},
+      {{1, 1}, Sizes{1, 1}},
+      {{0, kMax}, Sizes{kMax, 1}},
+      {{kMax, 0, 2}, Sizes{2, 2, 1}},
+      {{0, kMax, 2}, std::nullopt},
+      {{0, kLarge, kLarge}, std::nullopt},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.shape.size());
+    CHECK(checked_contiguous_strides(row.shape) == row.strides);
+  }
+}
+
 TEST_CASE("the elements of a shape are counted, or nothing when they are too many") {
   struct Row {
     Sizes shape;

@@ -33,10 +33,6 @@ const Row kRows[] = {
      "is a weight file already"},
     {"a tar archive", std::string(257, 'x') + "ustar" + std::string(250, '\0'),
      ErrorCode::kWrongKind, "is a tar archive"},
-    {"safetensors",
-     pickle::little(60, 8) + R"({"a":{"dtype":"F32","shape":[1],)" +
-         R"("data_offsets":[0,4]}}      )" + "1234",
-     ErrorCode::kUnsupported, "is a safetensors file: load it with safetensors"},
     {"GGUF", "GGUF\3\0\0\0"s, ErrorCode::kWrongKind, "is a GGUF file"},
     {"HDF5", "\x89HDF\r\n\x1a\n", ErrorCode::kWrongKind, "is an HDF5 file"},
     {"gzip", "\x1f\x8b\x08\0\0"s, ErrorCode::kWrongKind, "is a gzip archive: unpack it"},

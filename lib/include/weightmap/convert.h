@@ -104,11 +104,18 @@ struct CheckpointTensor {
   std::vector<std::int64_t> shape;
   std::vector<std::int64_t> strides;       // in elements
   std::optional<std::uint32_t> segment;    // tensors of one segment share its bytes
-  std::uint64_t offset_bytes = 0;          // of the first element, in the source file
+  std::uint32_t file = 0;                  // in CheckpointContent::files
+  std::uint64_t offset_bytes = 0;          // of the first element, in that file; of what is put
+                                           // together from several places, in the segment
   std::uint64_t extent_bytes = 0;          // from its first byte to its last
-  std::uint64_t segment_offset_bytes = 0;  // in the source file
+  std::uint64_t segment_offset_bytes = 0;  // in that file
   std::uint64_t segment_size_bytes = 0;
   std::uint16_t flags = 0;  // FORMAT.md 3
+};
+
+struct CheckpointFile {
+  std::string path;
+  std::uint64_t size_bytes = 0;
 };
 
 struct CheckpointModule {
@@ -136,7 +143,8 @@ struct CheckpointComposite {
 
 struct CheckpointContent {
   std::string source_kind;
-  std::uint64_t size_bytes = 0;
+  std::uint64_t size_bytes = 0;                 // of all files
+  std::vector<CheckpointFile> files;            // the one that was given, then the others
   std::vector<CheckpointTensor> tensors;        // in definition order, parts of composites too
   std::vector<CheckpointComposite> composites;  // ascending by name
   std::vector<CheckpointModule> modules;
