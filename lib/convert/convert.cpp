@@ -3,15 +3,14 @@
 // once. Header and index come last, into room that was left for them.
 #include "weightmap/convert.h"
 
-#include <array>
 #include <optional>
 
-#include "base/file_kind.h"
 #include "base/strided.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/storage_reader.h"
 #include "convert/plan.h"
+#include "convert/target.h"
 #include "format/segment_digest.h"
 #include "io/file.h"
 #include "io/file_writer.h"
@@ -21,29 +20,6 @@ namespace {
 
 using checkpoint::Checkpoint;
 using convert::Plan;
-
-// A target that exists must be a weight file, or the caller's wish; never the source itself.
-Result<void> check_target(const io::File& source,
-                          const std::string& target,
-                          const ConvertOptions& options) {
-  const Result<io::File> existing = io::File::open(target);
-  if (!existing) {
-    if (existing.error().code() == ErrorCode::kNotFound) return {};
-    return existing.error();
-  }
-  if (existing->identity() == source.identity()) {
-    return Error(ErrorCode::kInvalidArgument,
-                 concat(target, ": source and target are the same file"));
-  }
-  std::array<std::byte, kFileKindBytes> first{};
-  const auto size = std::min<std::uint64_t>(first.size(), existing->size_bytes());
-  const Result<void> read = existing->read_at(0, std::span(first.data(), size));
-  if (!read) return read.error();
-  const FileKind kind = detect_file_kind(std::span<const std::byte>(first.data(), size));
-  if (kind == FileKind::kWeightFile || options.replace_any) return {};
-  return Error(ErrorCode::kExists,
-               concat(target, ": exists and is ", file_kind_text(kind), ", not a weight file"));
-}
 
 // Moves the segments' bytes into the target and learns their digests.
 class DataPass {
@@ -164,7 +140,11 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
                                          const ConvertOptions& options) {
   const Result<Checkpoint> source = open_source(source_path, options.checkpoint);
   if (!source) return source.error();
-  const Result<void> target_ok = check_target(source->files.front(), target, options);
+  const Result<void> target_ok =
+      convert::check_target(target, {.kind = "a weight file",
+                                     .is_kind = convert::is_weight_file,
+                                     .replace_any = options.replace_any,
+                                     .sources = {source->files.front().identity()}});
   if (!target_ok) return target_ok.error();
   const Result<Plan> plan = convert::make_plan(*source, options);
   if (!plan) return plan.error().with_context(source_path);

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two passes over the graph without recursion: one up, children first, finds what cannot be
+// written; one down from the root, in the order of the checkpoint, finds what is.
+#include "convert/export_selection.h"
+
+#include <algorithm>
+#include <ranges>
+#include <set>
+#include <string_view>
+
+#include "base/text.h"
+
+namespace weightmap::convert {
+namespace {
+
+constexpr std::uint32_t kNobody = 0xFFFFFFFFU;
+
+bool is_opaque(const ValueGraph& values, std::uint32_t node) {
+  return values.node(node).kind == ValueKind::kOpaque;
+}
+
+// "module\nname" as people write it.
+std::string dotted(std::string_view global) {
+  std::string text(global);
+  std::ranges::replace(text, '\n', '.');
+  return text;
+}
+
+// A plain dict, a list ... has none in Python; nor has a tensor without a shape when it is pickled.
+bool can_have_attributes(const WeightFile& file, const ValueNode& node) {
+  if (node.kind == ValueKind::kTensor) {
+    return !file.tensor(static_cast<std::uint32_t>(node.number)).is_uninitialized();
+  }
+  return is_mapping(node.kind) && node.kind != ValueKind::kDict;
+}
+
+class Selector {
+ public:
+  Selector(const WeightFile& file, const ValueGraph& values)
+      : file_(file), values_(values), parents_(values.size(), kNobody) {
+    selection_.is_clean.assign(values.size(), true);
+    selection_.holders.assign(values.size(), 0);
+    selection_.has_attributes.assign(values.size(), false);
+  }
+
+  Result<Selection> run(bool drop_opaque) {
+    find_unclean();
+    walk();
+    if (!opaque_.empty() && (!drop_opaque || is_opaque(values_, values_.root()))) return refusal();
+    note_dropped();
+    return std::move(selection_);
+  }
+
+ private:
+  void find_unclean() {
+    const auto clean = [this](std::uint32_t node) -> bool { return selection_.is_clean[node]; };
+    for (std::uint32_t node = 0; node < values_.size(); ++node) {
+      selection_.is_clean[node] =
+          !is_opaque(values_, node) && std::ranges::all_of(values_.children(node), clean);
+    }
+  }
+
+  void walk() {
+    std::vector<bool> seen(values_.size(), false);
+    std::vector<std::uint32_t> stack{values_.root()};
+    selection_.holders[values_.root()] = 1;
+    if (is_opaque(values_, values_.root())) opaque_.push_back(values_.root());
+    while (!stack.empty()) {
+      const std::uint32_t node = stack.back();
+      stack.pop_back();
+      if (seen[node]) continue;
+      seen[node] = true;
+      if (!is_opaque(values_, node)) visit(node);
+      for (const std::uint32_t child : std::ranges::reverse_view(kept_))
+        stack.push_back(child);
+      kept_.clear();
+    }
+  }
+
+  void visit(std::uint32_t node) {
+    for (const std::uint32_t item : written_items(values_, selection_, node)) {
+      if (item != kDroppedItem) hold(node, item);
+    }
+    for (const std::uint32_t child : values_.children(node)) {
+      if (is_opaque(values_, child) && parents_[child] == kNobody) opaque_.push_back(child);
+      if (parents_[child] == kNobody) parents_[child] = node;
+    }
+    const ValueNode& value = values_.node(node);
+    if (!value.has_attributes) return;
+    if (!can_have_attributes(file_, value)) return without_attributes_.push_back(node);
+    selection_.has_attributes[node] = true;
+    hold(node, values_.children(node).back());
+  }
+
+  void hold(std::uint32_t parent, std::uint32_t child) {
+    if (parents_[child] == kNobody) parents_[child] = parent;
+    ++selection_.holders[child];
+    kept_.push_back(child);
+  }
+
+  Error refusal() const {
+    std::set<std::string> classes;
+    for (const std::uint32_t node : opaque_)
+      classes.insert(quoted(dotted(values_.text(node))));
+    std::string list;
+    for (const std::string& name : classes)
+      list += concat(list.empty() ? "" : ", ", name);
+    const std::string place = path_to(opaque_.front());
+    return {ErrorCode::kUnsupported,
+            concat(place.empty() ? "the whole checkpoint" : quoted(place),
+                   " is an object of a class that is not known, which is never written into a "
+                   "pickle (all such classes: ",
+                   list, place.empty() ? ")" : "); drop_opaque leaves them out")};
+  }
+
+  void note_dropped() {
+    for (const std::uint32_t node : opaque_) {
+      selection_.dropped.push_back(
+          concat(path_to(node), ": an object of ", dotted(values_.text(node))));
+    }
+    for (const std::uint32_t node : without_attributes_) {
+      const std::string path = path_to(node);
+      selection_.dropped.push_back(concat(path.empty() ? "the top" : path, ": attributes of a ",
+                                          value_kind_name(values_.node(node).kind)));
+    }
+    note_tensors();
+  }
+
+  // Those that only what was dropped had.
+  void note_tensors() {
+    for (std::uint32_t node = 0; node < values_.size(); ++node) {
+      const ValueNode& value = values_.node(node);
+      if (value.kind != ValueKind::kTensor || selection_.holders[node] > 0) continue;
+      selection_.dropped.push_back(
+          concat(file_.name(static_cast<std::uint32_t>(value.number)), ": a tensor"));
+    }
+  }
+
+  std::string path_to(std::uint32_t node) const {
+    std::vector<std::string> steps;
+    for (; parents_[node] != kNobody; node = parents_[node])
+      steps.push_back(step(parents_[node], node));
+    std::string path;
+    for (const std::string& step : std::ranges::reverse_view(steps))
+      path += concat(path.empty() ? "" : ".", step);
+    return path;
+  }
+
+  std::string step(std::uint32_t parent, std::uint32_t child) const {
+    const auto items = values_.items(parent);
+    const auto found = std::ranges::find(items, child);
+    if (found == items.end()) return "__dict__";
+    const auto place = static_cast<std::size_t>(found - items.begin());
+    if (!is_mapping(values_.node(parent).kind)) return concat(place);
+    if (place % 2 == 0) return "a key";
+    const std::uint32_t key = items[place - 1];
+    if (values_.node(key).kind == ValueKind::kStr) return std::string(values_.text(key));
+    return values_.node(key).kind == ValueKind::kInt ? concat(values_.integer(key)) : "?";
+  }
+
+  const WeightFile& file_;
+  const ValueGraph& values_;
+  std::vector<std::uint32_t> parents_;  // the first on the way down
+  std::vector<std::uint32_t> kept_;     // children of the node that is visited
+  std::vector<std::uint32_t> opaque_;   // in the order of the checkpoint
+  std::vector<std::uint32_t> without_attributes_;
+  Selection selection_;
+};
+
+}  // namespace
+
+bool is_mapping(ValueKind kind) {
+  return kind == ValueKind::kDict || kind == ValueKind::kOrderedDict ||
+         kind == ValueKind::kCounter || kind == ValueKind::kDefaultDict;
+}
+
+Result<Selection> select_values(const WeightFile& file,
+                                const ValueGraph& values,
+                                bool drop_opaque) {
+  return Selector(file, values).run(drop_opaque);
+}
+
+std::vector<std::uint32_t> written_items(const ValueGraph& values,
+                                         const Selection& selection,
+                                         std::uint32_t node) {
+  const ValueKind kind = values.node(node).kind;
+  if (kind == ValueKind::kTensor || kind == ValueKind::kComposite) return {};
+  const auto items = values.items(node);
+  std::vector<std::uint32_t> written;
+  written.reserve(items.size());
+  if (is_mapping(kind)) {
+    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+      if (!selection.is_clean[items[i]] || is_opaque(values, items[i + 1])) continue;
+      written.push_back(items[i]);
+      written.push_back(items[i + 1]);
+    }
+    return written;
+  }
+  const bool is_set = kind == ValueKind::kSet || kind == ValueKind::kFrozenSet;
+  for (const std::uint32_t item : items) {
+    if (!is_opaque(values, item) && (!is_set || selection.is_clean[item])) {
+      written.push_back(item);
+    } else if (!is_set) {
+      written.push_back(kDroppedItem);
+    }
+  }
+  return written;
+}
+
+ValueGraph values_of_names(const WeightFile& file) {
+  ValueGraph values;
+  std::vector<std::uint32_t> items;
+  for (std::uint32_t number = 0; number < file.tensor_count(); ++number) {
+    items.push_back(values.add_text(ValueKind::kStr, file.name(number)));
+    items.push_back(values.add_number(ValueKind::kTensor, number));
+  }
+  std::vector<std::uint32_t> versions;
+  for (const ModuleVersion& module : file.modules()) {
+    versions.push_back(values.add_text(ValueKind::kStr, module.path));
+    const std::uint32_t version[] = {
+        values.add_text(ValueKind::kStr, "version"),
+        values.add_number(ValueKind::kInt, static_cast<std::uint64_t>(module.version))};
+    versions.push_back(values.add_parent(ValueKind::kDict, version));
+  }
+  if (!versions.empty()) {
+    const std::uint32_t attribute[] = {values.add_text(ValueKind::kStr, "_metadata"),
+                                       values.add_parent(ValueKind::kOrderedDict, versions)};
+    items.push_back(values.add_parent(ValueKind::kDict, attribute));
+  }
+  values.add_parent(ValueKind::kOrderedDict, items, {}, !versions.empty());
+  return values;
+}
+
+}  // namespace weightmap::convert
