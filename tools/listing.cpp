@@ -64,6 +64,9 @@ Listing list_weight_file(const WeightFile& file) {
     const TensorPlace place = file.place(i);
     listing.tensors.push_back({view, place.segment, place.offset_bytes, view.extent().size()});
   }
+  for (std::uint32_t i = 0; i < file.composite_count(); ++i) {
+    listing.composites.push_back(file.composite(i));
+  }
   for (std::uint32_t i = 0; i < file.segment_count(); ++i) {
     listing.segments.push_back(file.segment(i));
   }

@@ -33,6 +33,7 @@ struct Listing {
   std::uint64_t size_bytes = 0;
   std::vector<DataFileInfo> data_files;
   std::vector<ListedTensor> tensors;
+  std::vector<CompositeView> composites;  // their parts are among the tensors
   std::vector<SegmentInfo> segments;
   std::vector<ModuleVersion> modules;
   ValueGraph values;

@@ -24,19 +24,38 @@ Json data_file_json(const DataFileInfo& file) {
           {"identity", digest_json(file.identity)}};
 }
 
+// Appends a word where it holds.
+class Words {
+ public:
+  Words& add(bool holds, const char* word) {
+    if (holds) json_.push_back(word);
+    return *this;
+  }
+  Json json() const { return json_; }
+
+ private:
+  Json json_ = Json::array();
+};
+
 Json flags_json(const TensorView& tensor) {
-  Json words = Json::array();
-  const auto add = [&](bool is_set, const char* word) {
-    if (is_set) words.push_back(word);
-  };
-  add(tensor.is_parameter(), "parameter");
-  add(tensor.is_buffer(), "buffer");
-  add(tensor.requires_grad(), "requires_grad");
-  add(tensor.is_conj(), "conj");
-  add(tensor.is_neg(), "neg");
-  add(tensor.is_meta(), "meta");
-  add(tensor.is_uninitialized(), "uninitialized");
-  return words;
+  return Words()
+      .add(tensor.is_parameter(), "parameter")
+      .add(tensor.is_buffer(), "buffer")
+      .add(tensor.requires_grad(), "requires_grad")
+      .add(tensor.is_conj(), "conj")
+      .add(tensor.is_neg(), "neg")
+      .add(tensor.is_part(), "part")
+      .add(tensor.is_meta(), "meta")
+      .add(tensor.is_uninitialized(), "uninitialized")
+      .json();
+}
+
+Json flags_json(const CompositeView& composite) {
+  return Words()
+      .add(composite.is_parameter(), "parameter")
+      .add(composite.is_buffer(), "buffer")
+      .add(composite.requires_grad(), "requires_grad")
+      .json();
 }
 
 Json tensor_json(const Listing& listing, const ListedTensor& tensor) {
@@ -54,6 +73,30 @@ Json tensor_json(const Listing& listing, const ListedTensor& tensor) {
     json["offset_bytes"] = tensor.offset_bytes;
   }
   return json;
+}
+
+Json composite_json(const CompositeView& composite) {
+  Json parts = Json::array();
+  for (const CompositePart& part : composite.parts()) {
+    parts.push_back({{"role", part.role}, {"tensor", part.tensor.name()}});
+  }
+  Json reals = Json::array();
+  for (const double real : composite.reals()) {
+    reals.push_back(real_json(real));
+  }
+  Json integers = Json::array();
+  for (const std::int64_t integer : composite.integers()) {
+    integers.push_back(integer_json(integer));
+  }
+  return {{"name", composite.name()},
+          {"kind", composite_kind_name(composite.kind())},
+          {"dtype", dtype_name(composite.dtype())},
+          {"shape", composite.shape()},
+          {"flags", flags_json(composite)},
+          {"parts", std::move(parts)},
+          {"reals", std::move(reals)},
+          {"integers", std::move(integers)},
+          {"class", composite.class_name().empty() ? Json() : Json(composite.class_name())}};
 }
 
 Json module_json(const ModuleVersion& module) {
@@ -100,6 +143,7 @@ void print_listing_json(const Listing& listing) {
   print_list_field("data_files", listing.data_files, data_file_json);
   print_list_field("tensors", listing.tensors,
                    [&](const ListedTensor& tensor) { return tensor_json(listing, tensor); });
+  print_list_field("composites", listing.composites, composite_json);
   print_list_field("modules", listing.modules, module_json);
   print_extras(listing);
   put("}\n");

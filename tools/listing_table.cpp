@@ -77,6 +77,7 @@ std::string notes(const ListedTensor& tensor, const Sharing& sharing) {
   add(view.requires_grad(), "requires_grad");
   add(view.is_conj(), "conj");
   add(view.is_neg(), "neg");
+  add(view.is_part(), "part");
   add(view.is_meta(), "meta");
   add(view.is_uninitialized(), "uninitialized");
   return fmt::format("{}", fmt::join(words, ", "));
@@ -155,6 +156,34 @@ void print_heading(const Listing& listing, const Screen& screen) {
   if (!listing.format_version) print_line(screen, "what weightmap convert would write:");
 }
 
+// One line a composite: what it is, its numbers, the roles of its parts.
+std::string composite_line(const CompositeView& composite) {
+  std::string line = fmt::format("  {}: {} of {} {}", printable(composite.name()),
+                                 composite_kind_name(composite.kind()),
+                                 dtype_name(composite.dtype()), list_text(composite.shape()));
+  std::vector<std::string> words;
+  if (!composite.class_name().empty()) words.push_back(printable(composite.class_name()));
+  for (const double real : composite.reals()) {
+    words.push_back(real_text(real));
+  }
+  for (const std::int64_t integer : composite.integers()) {
+    words.push_back(std::to_string(integer));
+  }
+  for (const CompositePart& part : composite.parts()) {
+    words.push_back(printable(part.role));
+  }
+  return fmt::format("{}: {}", line, fmt::join(words, ", "));
+}
+
+void print_composites(const Listing& listing, const Screen& screen) {
+  if (listing.composites.empty()) return;
+  put("\n");
+  print_line(screen, fmt::format("composites: {}", listing.composites.size()));
+  for (const CompositeView& composite : listing.composites) {
+    print_line(screen, composite_line(composite));
+  }
+}
+
 void print_modules(const Listing& listing, const Screen& screen) {
   if (listing.modules.empty()) return;
   std::map<std::int64_t, std::vector<std::string>> by_version;
@@ -231,6 +260,7 @@ void print_listing_table(const Listing& listing, const Screen& screen) {
   print_tensors(listing, screen);
   put("\n");
   print_line(screen, totals_text(listing));
+  print_composites(listing, screen);
   print_modules(listing, screen);
   print_extras(listing, screen);
 }

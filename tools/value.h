@@ -20,6 +20,14 @@ std::string qualified_name(std::string_view text);
 std::string integer_text(std::string_view text);
 std::complex<double> complex_value(std::string_view text);
 
+// Numbers as JSON has them: text where a reader of JSON would not keep the number.
+Json integer_json(std::int64_t value);
+Json real_json(double value);
+std::string real_text(double value);  // as Python writes it
+
+// Of a kComposite node: its name, or its number where the listing has no names.
+std::string composite_name(const Listing& listing, const ValueNode& node);
+
 // A node as tools/README.md describes it.
 Json value_json(const Listing& listing, std::uint32_t number);
 

@@ -13,17 +13,6 @@ namespace {
 // Integers that every JSON reader keeps, most of which have only doubles.
 constexpr std::int64_t kExactInDouble = std::int64_t{1} << 53;
 
-Json integer_json(std::int64_t value) {
-  if (value < -kExactInDouble || value > kExactInDouble) return std::to_string(value);
-  return value;
-}
-
-Json real_json(double value) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
-  return value;
-}
-
 Json complex_json(const std::complex<double>& value) {
   return Json::array({real_json(value.real()), real_json(value.imag())});
 }
@@ -122,7 +111,7 @@ Json scalar_json(const Listing& listing, std::uint32_t number) {
     case ValueKind::kGlobal:
     case ValueKind::kOpaque: return qualified_name(graph.text(number));
     case ValueKind::kTensor: return listing.tensors[node.number].view.name();
-    case ValueKind::kComposite: return node.number;
+    case ValueKind::kComposite: return composite_name(listing, node);
     default: return nullptr;
   }
 }
@@ -133,6 +122,22 @@ bool has_value(ValueKind kind) {
 }
 
 }  // namespace
+
+Json integer_json(std::int64_t value) {
+  if (value < -kExactInDouble || value > kExactInDouble) return std::to_string(value);
+  return value;
+}
+
+Json real_json(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  return value;
+}
+
+std::string composite_name(const Listing& listing, const ValueNode& node) {
+  if (node.number >= listing.composites.size()) return std::to_string(node.number);
+  return std::string(listing.composites[node.number].name());
+}
 
 std::string qualified_name(std::string_view text) {
   std::string name(text);

@@ -17,14 +17,6 @@ std::string string_text(std::string_view text) {
   return fmt::format("'{}'", cut_end(printable(begin), kLongest));
 }
 
-std::string real_text(double value) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
-  const std::string text = fmt::format("{}", value);
-  const bool looks_whole = text.find_first_of(".e") == std::string::npos;
-  return looks_whole ? text + ".0" : text;
-}
-
 std::string complex_text(std::string_view text) {
   const std::complex<double> value = complex_value(text);
   const char* plus = std::signbit(value.imag()) ? "" : "+";
@@ -40,6 +32,14 @@ std::string container_text(const ValueGraph& graph, std::uint32_t number) {
 }
 
 }  // namespace
+
+std::string real_text(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  const std::string text = fmt::format("{}", value);
+  const bool looks_whole = text.find_first_of(".e") == std::string::npos;
+  return looks_whole ? text + ".0" : text;
+}
 
 std::string value_text(const Listing& listing, std::uint32_t number) {
   const ValueGraph& graph = listing.values;
@@ -62,7 +62,8 @@ std::string value_text(const Listing& listing, std::uint32_t number) {
     case ValueKind::kGlobal: return printable(qualified_name(text));
     case ValueKind::kTensor:
       return fmt::format("tensor {}", printable(listing.tensors[node.number].view.name()));
-    case ValueKind::kComposite: return fmt::format("composite {}", node.number);
+    case ValueKind::kComposite:
+      return fmt::format("composite {}", printable(composite_name(listing, node)));
     case ValueKind::kOpaque: return fmt::format("{}, opaque", printable(qualified_name(text)));
     default: return container_text(graph, number);
   }

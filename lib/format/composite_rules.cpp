@@ -72,6 +72,9 @@ std::string_view composite_fault(const IndexView& view,
   if (const auto fault = dtype_fault(composite.dtype(), composite.flags()); !fault.empty()) {
     return fault;
   }
+  if (!text_fault(text_of(composite.class_name())).empty()) {
+    return "has a class name with a NUL character or invalid UTF-8";
+  }
   const auto shape = elements(composite.shape());
   return shape.size() > kMaxRank ? "has more than 64 dimensions" : shape_fault(shape);
 }

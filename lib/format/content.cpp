@@ -22,16 +22,6 @@ struct Parts {
   std::vector<std::byte> extras;  // with stand-ins for digests
 };
 
-Result<std::uint64_t> count_chunks(const Content& content) {
-  std::uint64_t chunks = 0;
-  for (const std::uint64_t size : content.segment_sizes_bytes) {
-    chunks = checked_add(chunks, chunk_count(size)).value_or(UINT64_MAX);
-  }
-  constexpr std::uint64_t kLimit = kMaxIndexBytes / sizeof(Digest);
-  if (chunks <= kLimit) return chunks;
-  return unsupported("the blob has ", chunks, " chunks vs ", kLimit, " at most");
-}
-
 // For a digest that is not known yet: the all-zero one would say that nothing is recorded.
 Digest stand_in_digest() {
   Digest digest;
@@ -39,13 +29,38 @@ Digest stand_in_digest() {
   return digest;
 }
 
+// Gathers stand-ins for the digests of segments; of chunks no more than could ever be stored.
+class StandIns {
+ public:
+  void append(std::uint64_t size_bytes) {
+    chunks_ = checked_add(chunks_, chunk_count(size_bytes)).value_or(UINT64_MAX);
+    digests_.segments.push_back(stand_in_digest());
+  }
+  void append_unknown() { digests_.segments.emplace_back(); }
+
+  Result<ContentDigests> finish() && {
+    constexpr std::uint64_t kLimit = kMaxIndexBytes / sizeof(Digest);
+    if (chunks_ > kLimit) {
+      return unsupported("the segments have ", chunks_, " chunks vs ", kLimit, " at most");
+    }
+    digests_.chunks.resize(static_cast<std::size_t>(chunks_), stand_in_digest());
+    return std::move(digests_);
+  }
+
+ private:
+  ContentDigests digests_;
+  std::uint64_t chunks_ = 0;
+};
+
 Result<ContentDigests> stand_in_digests(const Content& content) {
-  const auto chunks = count_chunks(content);
-  if (!chunks) return chunks.error();
-  ContentDigests digests;
-  digests.segments.resize(content.segment_sizes_bytes.size(), stand_in_digest());
-  digests.chunks.resize(static_cast<std::size_t>(*chunks), stand_in_digest());
-  return digests;
+  StandIns all;
+  for (const std::uint64_t size : content.segment_sizes_bytes)
+    all.append(size);
+  for (const DataFileContent& file : content.data_files) {
+    for (const Range& segment : file.segments)
+      file.has_digests ? all.append(segment.size_bytes) : all.append_unknown();
+  }
+  return std::move(all).finish();
 }
 
 Result<Parts> collect(const Content& content) {

@@ -59,6 +59,7 @@ struct DataFileContent {
   std::uint32_t alignment_bytes = 1;
   Digest identity;
   std::vector<Range> segments;  // in the file, ascending
+  bool has_digests = true;      // false: nothing is recorded of its segments' bytes
 };
 
 struct Content {
@@ -85,7 +86,8 @@ struct Layout {
 Result<Layout> lay_out(const Content& content);
 
 // What the data pass found out: the digests of all segments and of all chunks of longer ones, each
-// in the order of the segments, as SegmentDigester gives them.
+// in the order of the segments, as SegmentDigester gives them; a zero digest and no chunks for
+// those of a data file without digests.
 struct ContentDigests {
   std::vector<Digest> segments;
   std::vector<Digest> chunks;

@@ -2,6 +2,7 @@
 #include "format/index_builder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <string_view>
 #include <unordered_map>
@@ -16,8 +17,11 @@
 namespace weightmap::format {
 namespace {
 
-// More than tables, lengths and padding of an index take beside its vectors.
+// More than tables, lengths and padding take beside what vectors and texts hold.
 constexpr std::uint64_t kIndexOverheadBytes = 1024;
+constexpr std::uint64_t kCompositeOverheadBytes = 256;
+constexpr std::uint64_t kPartOverheadBytes = 64;
+constexpr std::uint64_t kDataFileOverheadBytes = 128;
 
 template <typename... Pieces>
 Error invalid(const Pieces&... pieces) {
@@ -57,11 +61,30 @@ Result<void> check_is_sayable(const TensorContent& tensor, std::size_t number) {
   return invalid("tensor ", quoted(tensor.name), " has ", rank, " dimensions vs ", kMaxRank);
 }
 
-// Sums of what is stored in memory already: they cannot wrap.
-std::uint64_t room_for(const IndexParts& parts, std::size_t segments) {
-  return kIndexOverheadBytes + std::span(parts.entries).size_bytes() + parts.names.size() +
+std::uint64_t room_for(const CompositeContent& composite) {
+  std::uint64_t bytes = kCompositeOverheadBytes + composite.name.size() +
+                        composite.class_name.size() + std::span(composite.shape).size_bytes() +
+                        std::span(composite.reals).size_bytes() +
+                        std::span(composite.integers).size_bytes();
+  for (const PartContent& part : composite.parts)
+    bytes += kPartOverheadBytes + part.role.size();
+  return bytes;
+}
+
+std::uint64_t room_for(const DataFileContent& file) {
+  return kDataFileOverheadBytes + file.name.size() + file.segments.size() * sizeof(fb::Segment);
+}
+
+// At least what the index takes. Sums of what is stored in memory already: they cannot wrap.
+std::uint64_t room_for(const IndexParts& parts, std::size_t own_segments) {
+  std::uint64_t bytes = 0;
+  for (const CompositeContent& composite : parts.composites)
+    bytes += room_for(composite);
+  for (const DataFileContent& file : parts.data_files)
+    bytes += room_for(file);
+  return bytes + kIndexOverheadBytes + std::span(parts.entries).size_bytes() + parts.names.size() +
          std::span(parts.dims).size_bytes() + std::span(parts.order).size_bytes() +
-         std::span(parts.buckets).size_bytes() + segments * sizeof(fb::Segment) +
+         std::span(parts.buckets).size_bytes() + own_segments * sizeof(fb::Segment) +
          std::span(parts.modules).size_bytes() + parts.module_paths.size();
 }
 
@@ -116,34 +139,85 @@ void collect_modules(const Content& content, IndexParts& parts) {
   }
 }
 
-auto own_data_file(flatbuffers::FlatBufferBuilder& builder, const Surroundings& around) {
-  const auto file = fb::CreateDataFile(builder, 0, fb::DataFileKind::self, around.file_size_bytes,
-                                       around.alignment_bytes, nullptr, 0,
-                                       static_cast<std::uint32_t>(around.segments.size()));
-  return builder.CreateVector(&file, 1);
+using Builder = flatbuffers::FlatBufferBuilder;
+
+flatbuffers::Offset<flatbuffers::String> stored_text(Builder& builder, const std::string& text) {
+  if (text.empty()) return {};
+  return builder.CreateString(text);
 }
 
-std::vector<fb::Segment> stored_segments(std::span<const Range> places) {
+template <typename Table>
+flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<Table>>> table_vector(
+    Builder& builder, const std::vector<flatbuffers::Offset<Table>>& tables) {
+  if (tables.empty()) return {};
+  return builder.CreateVector(tables);
+}
+
+flatbuffers::Offset<fb::Composite> stored_composite(Builder& builder,
+                                                    const CompositeContent& from) {
+  std::vector<flatbuffers::Offset<fb::Part>> parts;
+  parts.reserve(from.parts.size());
+  for (const PartContent& part : from.parts)
+    parts.push_back(fb::CreatePart(builder, stored_text(builder, part.role), part.tensor));
+  const auto name = stored_text(builder, from.name);
+  const auto class_name = stored_text(builder, from.class_name);
+  const auto shape = scalar_vector<std::int64_t>(builder, from.shape);
+  const auto reals = scalar_vector<double>(builder, from.reals);
+  const auto integers = scalar_vector<std::int64_t>(builder, from.integers);
+  return fb::CreateComposite(builder, name, static_cast<fb::CompositeKind>(from.kind),
+                             static_cast<std::uint8_t>(from.dtype), from.flags, shape,
+                             table_vector(builder, parts), reals, integers, class_name);
+}
+
+auto stored_composites(Builder& builder, std::span<const CompositeContent> composites) {
+  std::vector<flatbuffers::Offset<fb::Composite>> tables;
+  tables.reserve(composites.size());
+  for (const CompositeContent& composite : composites)
+    tables.push_back(stored_composite(builder, composite));
+  return table_vector(builder, tables);
+}
+
+// The file itself first, then its siblings.
+auto stored_data_files(Builder& builder,
+                       const Surroundings& around,
+                       std::span<const DataFileContent> siblings) {
+  auto next = static_cast<std::uint32_t>(around.segments.size());
+  std::vector tables{fb::CreateDataFile(builder, 0, fb::DataFileKind::self, around.file_size_bytes,
+                                        around.alignment_bytes, nullptr, 0, next)};
+  tables.reserve(1 + siblings.size());
+  for (const DataFileContent& file : siblings) {
+    const auto name = stored_text(builder, file.name);
+    const fb::Digest identity = stored_digest(file.identity);
+    const auto count = static_cast<std::uint32_t>(file.segments.size());
+    tables.push_back(fb::CreateDataFile(builder, name, file.kind, file.size_bytes,
+                                        file.alignment_bytes, &identity, next, count));
+    next += count;
+  }
+  return builder.CreateVector(tables);
+}
+
+std::vector<fb::Segment> stored_segments(const Surroundings& around,
+                                         std::span<const DataFileContent> siblings) {
   std::vector<fb::Segment> segments;
-  segments.reserve(places.size());
-  for (const Range& place : places)
-    segments.emplace_back(place.offset_bytes, place.size_bytes);
+  const auto append = [&segments](std::span<const Range> places) {
+    for (const Range& place : places)
+      segments.emplace_back(place.offset_bytes, place.size_bytes);
+  };
+  append(around.segments);
+  for (const DataFileContent& file : siblings)
+    append(file.segments);
   return segments;
 }
 
-}  // namespace
-
-IndexView IndexParts::view() const {
-  return {.root = nullptr,
-          .entries = entries,
-          .names = names,
-          .dims = dims,
-          .order = order,
-          .buckets = buckets,
-          .segments = {},
-          .modules = modules,
-          .module_paths = module_paths};
+// Known only when all else is in place.
+void put_structure_digest(std::vector<std::byte>& index) {
+  const fb::Index* root = fb::GetIndex(index.data());
+  const fb::Digest digest = stored_digest(structure_digest_of(view_index(*root)));
+  const auto* stored = reinterpret_cast<const std::byte*>(root->structure_digest());
+  std::memcpy(index.data() + (stored - index.data()), &digest, sizeof digest);
 }
+
+}  // namespace
 
 // Numbers that do not fit into their fields are cut here; such an index is refused at the end.
 Result<IndexParts> collect_index(const Content& content) {
@@ -156,6 +230,8 @@ Result<IndexParts> collect_index(const Content& content) {
   collect_order(parts);
   collect_buckets(parts);
   collect_modules(content, parts);
+  parts.composites = content.composites;
+  parts.data_files = content.data_files;
   const std::uint64_t bytes = room_for(parts, content.segment_sizes_bytes.size());
   if (bytes <= kMaxIndexBytes) return parts;
   return unsupported("the index would have ", bytes, " bytes vs ", kMaxIndexBytes, " at most");
@@ -163,22 +239,27 @@ Result<IndexParts> collect_index(const Content& content) {
 
 std::vector<std::byte> build_index(const IndexParts& parts, const Surroundings& around) {
   flatbuffers::FlatBufferBuilder builder(room_for(parts, around.segments.size()));
-  const fb::Digest structure = stored_digest(structure_digest_of(parts.view()));
+  const fb::Digest structure;
   const fb::Digest extras = stored_digest(around.extras_digest);
   // What a look-up needs is built last and so stands first, near the root.
   const auto module_paths = byte_vector(builder, parts.module_paths);
   const auto modules = struct_vector<fb::Module>(builder, parts.modules);
-  const auto data_files = own_data_file(builder, around);
-  const auto segments = struct_vector<fb::Segment>(builder, stored_segments(around.segments));
+  const auto composites = stored_composites(builder, parts.composites);
+  const auto data_files = stored_data_files(builder, around, parts.data_files);
+  const auto segments =
+      struct_vector<fb::Segment>(builder, stored_segments(around, parts.data_files));
   const auto dims = scalar_vector<std::int64_t>(builder, parts.dims);
   const auto names = byte_vector(builder, parts.names);
   const auto entries = struct_vector<fb::Entry>(builder, parts.entries);
   const auto order = struct_vector<fb::Order>(builder, parts.order);
   const auto buckets = scalar_vector<std::uint32_t>(builder, parts.buckets);
-  const auto root = fb::CreateIndex(builder, entries, names, dims, order, buckets, segments,
-                                    data_files, 0, modules, module_paths, &structure, &extras);
+  const auto root =
+      fb::CreateIndex(builder, entries, names, dims, order, buckets, segments, data_files,
+                      composites, modules, module_paths, &structure, &extras);
   fb::FinishIndexBuffer(builder, root);
-  return finished_bytes(builder);
+  auto bytes = finished_bytes(builder);
+  put_structure_digest(bytes);
+  return bytes;
 }
 
 }  // namespace weightmap::format

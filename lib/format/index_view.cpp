@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <initializer_list>
 
 #include "base/hash.h"
 #include "base/strided.h"
@@ -30,6 +31,37 @@ void digest_structure(DigestStream& digest, std::span<const fb::Entry> entries) 
     filled = 0;
   }
   digest.update(std::span(batch).first(filled));
+}
+
+template <typename T>
+void digest_values(DigestStream& digest, std::span<const T> values) {
+  digest.update(std::as_bytes(values));
+}
+
+void digest_numbers(DigestStream& digest, std::initializer_list<std::uint64_t> numbers) {
+  digest_values(digest, std::span(numbers.begin(), numbers.size()));
+}
+
+void digest_structure(DigestStream& digest, const fb::Composite& composite) {
+  const std::string_view name = text_of(composite.name());
+  const std::string_view class_name = text_of(composite.class_name());
+  const auto shape = elements(composite.shape());
+  const auto reals = elements(composite.reals());
+  const auto integers = elements(composite.integers());
+  digest_numbers(digest, {static_cast<std::uint64_t>(composite.kind()), composite.dtype(),
+                          composite.flags(), name.size(), class_name.size(), shape.size(),
+                          reals.size(), integers.size(), size_of(composite.parts())});
+  digest_values(digest, std::span(name));
+  digest_values(digest, std::span(class_name));
+  digest_values(digest, shape);
+  digest_values(digest, reals);
+  digest_values(digest, integers);
+  if (size_of(composite.parts()) == 0) return;
+  for (const fb::Part* part : *composite.parts()) {
+    const std::string_view role = text_of(part->role());
+    digest_numbers(digest, {part->entry(), role.size()});
+    digest_values(digest, std::span(role));
+  }
 }
 
 bool is_packed(std::uint8_t dtype) {
@@ -115,6 +147,9 @@ Digest structure_digest_of(const IndexView& index) {
   digest_structure(digest, index.entries);
   digest.update(std::as_bytes(std::span(index.names)));
   digest.update(std::as_bytes(index.dims));
+  if (size_of(index.root->composites()) == 0) return digest.finish();
+  for (const fb::Composite* composite : *index.root->composites())
+    digest_structure(digest, *composite);
   return digest.finish();
 }
 

@@ -81,7 +81,7 @@ IndexView view_index(const fb::Index& root);
 // The bits of required_features that name what the index uses (FORMAT.md 2.2).
 std::uint64_t used_features(const IndexView& index);
 
-// What FORMAT.md 3 defines; costs a pass over the index.
+// What FORMAT.md 3 defines; costs a pass over the index. REQUIRES: root.
 Digest structure_digest_of(const IndexView& index);
 
 // R22, for whoever is about to rely on the stored structure digest. Errors: kCorrupt.

@@ -61,6 +61,33 @@ std::optional<Mismatch> find_mismatch(const Slot& slot,
   return std::nullopt;
 }
 
+std::string_view composite_text(CompositeKind kind) {
+  switch (kind) {
+    case CompositeKind::kQuantizedPerTensor:
+    case CompositeKind::kQuantizedPerChannel:
+    case CompositeKind::kQuantizedPerChannelFloat: return "a quantized tensor";
+    case CompositeKind::kSparseCoo:
+    case CompositeKind::kSparseCsr:
+    case CompositeKind::kSparseCsc:
+    case CompositeKind::kSparseBsr:
+    case CompositeKind::kSparseBsc: return "a sparse tensor";
+    case CompositeKind::kNested: return "a nested tensor";
+    case CompositeKind::kWrapperSubclass: return "an object of a tensor subclass";
+  }
+  return "a composite";
+}
+
+Mismatch composite_mismatch(const Slot& slot,
+                            const CompositeView& composite,
+                            std::string_view key) {
+  return {.key = std::string(key),
+          .reason = Reason::kComposite,
+          .text = concat(
+              "kind mismatch for ", key, ": the file's is ", composite_text(composite.kind()), " (",
+              composite_kind_name(composite.kind()), " of ", dtype_name(composite.dtype()),
+              "), the slot wants the elements of one ", dtype_name(slot.dtype()), " tensor.")};
+}
+
 std::string key_list(std::string_view title, std::span<const std::string> keys) {
   std::string text(title);
   for (const std::string& key : keys) {
@@ -78,6 +105,7 @@ Binder::Binder(SlotTable& table, const WeightFile& file, const BindOptions& opti
 BindReport Binder::run(std::string class_name) && {
   report_.class_name_ = std::move(class_name);
   taken_.assign(file_.tensor_count(), false);
+  find_composites();
   row_tensors_.assign(table_.rows().size(), kNotFound);
   report_.matched_.reserve(table_.rows().size());
   for (std::uint32_t row = 0; row < table_.rows().size(); ++row)
@@ -88,12 +116,24 @@ BindReport Binder::run(std::string class_name) && {
   return std::move(report_);
 }
 
+void Binder::find_composites() {
+  const std::uint32_t count = file_.composite_count();
+  taken_composites_.assign(count, false);
+  if (count == 0) return;
+  begun_composites_.assign(file_.tensor_count(), kNotFound);
+  for (std::uint32_t number = 0; number < count; ++number) {
+    const CompositeView composite = file_.composite(number);
+    const auto first = std::ranges::min(composite.parts(), {}, &CompositePart::number);
+    begun_composites_[first.number] = number;
+  }
+}
+
 void Binder::match(std::uint32_t row) {
   const std::string_view full_key = table_.key(table_.rows()[row]);
   const std::string_view key = full_key.substr(options_.prefix.size());
   const auto number = find(full_key);
   if (!number) {
-    report_.missing_.emplace_back(key);
+    note_absent(full_key, *table_.rows()[row].slot);
     return;
   }
   taken_[*number] = true;
@@ -108,11 +148,25 @@ void Binder::match(std::uint32_t row) {
   report_.matched_.push_back(*number);
 }
 
-// A module mostly binds in the order in which it was saved.
+// No tensor that is a key has it: either nothing has, or a composite.
+void Binder::note_absent(std::string_view full_key, const Slot& slot) {
+  const std::string_view key = full_key.substr(options_.prefix.size());
+  const auto composite = file_.find_composite_number(full_key);
+  if (!composite) {
+    report_.missing_.emplace_back(key);
+    return;
+  }
+  taken_composites_[*composite] = true;
+  report_.mismatched_.push_back(composite_mismatch(slot, file_.composite(*composite), key));
+}
+
+// A module mostly binds in the order in which it was saved. Parts of composites are no keys.
 std::optional<std::uint32_t> Binder::find(std::string_view key) {
-  if (next_ < file_.tensor_count() && file_.name(next_) == key) return next_++;
-  const auto number = file_.find_number(key);
-  if (number) next_ = *number + 1;
+  const bool is_next = next_ < file_.tensor_count() && file_.name(next_) == key;
+  const auto number = is_next ? next_ : file_.find_number(key);
+  if (!number) return std::nullopt;
+  next_ = *number + 1;
+  if (!begun_composites_.empty() && file_.tensor(*number).is_part()) return std::nullopt;
   return number;
 }
 
@@ -135,11 +189,17 @@ std::optional<Mismatch> Binder::find_broken_tie(std::uint32_t row,
 
 void Binder::collect_unexpected() {
   for (std::uint32_t number = 0; number < file_.tensor_count(); ++number) {
-    if (taken_[number]) continue;
-    const std::string_view name = file_.name(number);
-    if (!name.starts_with(options_.prefix)) continue;
-    report_.unexpected_.emplace_back(name.substr(options_.prefix.size()));
+    if (begun_composites_.empty() || !file_.tensor(number).is_part()) {
+      collect_unexpected(file_.name(number), taken_[number]);
+    } else if (const std::uint32_t composite = begun_composites_[number]; composite != kNotFound) {
+      collect_unexpected(file_.composite_name(composite), taken_composites_[composite]);
+    }
   }
+}
+
+void Binder::collect_unexpected(std::string_view name, bool is_taken) {
+  if (is_taken || !name.starts_with(options_.prefix)) return;
+  report_.unexpected_.emplace_back(name.substr(options_.prefix.size()));
 }
 
 void Binder::collect_errors() {

@@ -39,6 +39,9 @@ bool TensorView::is_meta() const {
 bool TensorView::is_uninitialized() const {
   return (parts_.flags & format::kUninitialized) != 0;
 }
+bool TensorView::is_part() const {
+  return (parts_.flags & format::kPart) != 0;
+}
 
 Result<void> TensorView::check_values(Dtype wanted, std::size_t alignment_bytes) const {
   const auto misfit = [this](const auto&... pieces) {

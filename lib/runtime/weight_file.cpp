@@ -15,18 +15,14 @@ namespace weightmap {
 namespace {
 
 // Features of FORMAT.md 2.2 that this version serves; a file that needs another is refused.
-constexpr std::uint64_t kServedFeatures = format::kFeatureConjNeg | format::kFeaturePackedDtypes;
+constexpr std::uint64_t kServedFeatures =
+    format::kFeatureComposites | format::kFeatureConjNeg | format::kFeaturePackedDtypes;
 
 Result<void> check_served(const format::Header& header) {
   const std::uint64_t beyond = header.required_features & ~kServedFeatures;
   if ((beyond & format::kFeatureDataFiles) != 0) {
     return Error(ErrorCode::kUnsupported,
                  "some of its tensors lie in other files, which this version does not read");
-  }
-  if ((beyond & format::kFeatureComposites) != 0) {
-    return Error(ErrorCode::kUnsupported,
-                 "it holds composite tensors (quantized, sparse ...), which this version does not "
-                 "read");
   }
   return {};
 }
@@ -165,6 +161,49 @@ std::optional<TensorView> WeightFile::find(std::string_view name) const {
   const auto number = find_number(name);
   if (!number) return std::nullopt;
   return tensor(*number);
+}
+
+std::uint32_t WeightFile::composite_count() const {
+  return format::size_of(state_->index.root->composites());
+}
+
+std::string_view WeightFile::composite_name(std::uint32_t number) const {
+  return format::text_of(state_->index.root->composites()->Get(number)->name());
+}
+
+CompositeView WeightFile::composite(std::uint32_t number) const {
+  const fb::Composite& from = *state_->index.root->composites()->Get(number);
+  std::vector<CompositePart> parts;
+  parts.reserve(from.parts()->size());
+  for (const fb::Part* part : *from.parts()) {
+    parts.push_back({format::text_of(part->role()), part->entry(), tensor(part->entry())});
+  }
+  return CompositeView({.name = format::text_of(from.name()),
+                        .kind = static_cast<CompositeKind>(from.kind()),
+                        .dtype = static_cast<Dtype>(from.dtype()),
+                        .flags = from.flags(),
+                        .shape = format::elements(from.shape()),
+                        .parts = std::move(parts),
+                        .reals = format::elements(from.reals()),
+                        .integers = format::elements(from.integers()),
+                        .class_name = format::text_of(from.class_name())});
+}
+
+std::optional<std::uint32_t> WeightFile::find_composite_number(std::string_view name) const {
+  std::uint32_t begin = 0;
+  std::uint32_t end = composite_count();
+  while (begin < end) {
+    const std::uint32_t middle = begin + (end - begin) / 2;
+    if (composite_name(middle) == name) return middle;
+    composite_name(middle) < name ? begin = middle + 1 : end = middle;
+  }
+  return std::nullopt;
+}
+
+std::optional<CompositeView> WeightFile::find_composite(std::string_view name) const {
+  const auto number = find_composite_number(name);
+  if (!number) return std::nullopt;
+  return composite(*number);
 }
 
 std::vector<DataFileInfo> WeightFile::data_files() const {

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "format/flatbuffer.h"
 #include "support/check_file.h"
 #include "support/golden_files.h"
 #include "support/resign.h"
@@ -58,6 +59,31 @@ bool same_graph(const ValueGraph& a, const ValueGraph& b) {
          same(a.all_children(), b.all_children()) && a.all_text() == b.all_text();
 }
 
+void check_same_composite(const fb::Composite& stored, const CompositeContent& from) {
+  CAPTURE(from.name);
+  CHECK(text_of(stored.name()) == from.name);
+  CHECK(static_cast<int>(stored.kind()) == static_cast<int>(from.kind));
+  CHECK(stored.dtype() == static_cast<std::uint8_t>(from.dtype));
+  CHECK(stored.flags() == from.flags);
+  CHECK(same(elements(stored.shape()), from.shape));
+  CHECK(same(elements(stored.reals()), from.reals));
+  CHECK(same(elements(stored.integers()), from.integers));
+  CHECK(text_of(stored.class_name()) == from.class_name);
+  REQUIRE(size_of(stored.parts()) == from.parts.size());
+  for (std::uint32_t i = 0; i < from.parts.size(); ++i) {
+    CHECK(text_of(stored.parts()->Get(i)->role()) == from.parts[i].role);
+    CHECK(stored.parts()->Get(i)->entry() == from.parts[i].tensor);
+  }
+}
+
+// A composite of two parts, which the two tensors of the smallest content are.
+void make_composite(Content& c) {
+  c.composites = {{.name = "q", .parts = {{"values", 0}, {"scales", 1}}}};
+  for (TensorContent& tensor : c.tensors)
+    tensor.flags = kPart;
+  c.values = {};
+}
+
 // Content that breaks one thing; the message must say which and where.
 struct Row {
   std::string_view text;
@@ -95,6 +121,36 @@ const Row kBadContents[] = {
     {"R18: tensor `w` lies in a segment that does not exist",
      [](Content& c) { c.segment_sizes_bytes.clear(); }},
     {"R19: composites have 0 parts vs 1", [](Content& c) { c.tensors[0].flags |= kPart; }},
+    {"R19: composite `q` does not come after the one before it",
+     [](Content& c) {
+       make_composite(c);
+       c.composites.push_back(c.composites[0]);
+     }},
+    {"R19: composite `w` has the name of a tensor",
+     [](Content& c) {
+       make_composite(c);
+       c.composites[0].name = "w";
+     }},
+    {"R19: composite `q` has a part that does not exist",
+     [](Content& c) {
+       make_composite(c);
+       c.composites[0].parts[1].tensor = 2;
+     }},
+    {"R19: composite `q` has two parts with one role",
+     [](Content& c) {
+       make_composite(c);
+       c.composites[0].parts[1].role = "values";
+     }},
+    {"R19: composite `q` has more than 64 dimensions",
+     [](Content& c) {
+       make_composite(c);
+       c.composites[0].shape.assign(300, 1);
+     }},
+    {"R26: node 0 has a number that its kind has not",
+     [](Content& c) {
+       make_composite(c);
+       c.values.add_number(ValueKind::kComposite, 1);
+     }},
     {"R12: segment 1 (0 bytes", [](Content& c) { c.segment_sizes_bytes.push_back(0); }},
     {"R20: the path of module 1 (``) does not ascend",
      [](Content& c) {
@@ -105,7 +161,7 @@ const Row kBadContents[] = {
     {"the alignment is 32 vs", [](Content& c) { c.alignment_bytes = 32; }},
     {"the alignment is 0 vs", [](Content& c) { c.alignment_bytes = 0; }},
     {"the alignment is 4194304 vs", [](Content& c) { c.alignment_bytes = 4 << 20; }},
-    {"the blob has 1099511627776 chunks vs",
+    {"the segments have 1099511627776 chunks vs",
      [](Content& c) { c.segment_sizes_bytes.push_back(UINT64_MAX); }, kUnsupported},
 };
 
@@ -125,6 +181,37 @@ TEST_SUITE("format/content") {
     for (std::uint32_t i = 0; i < whole.content.tensors.size(); ++i)
       check_same_tensor(index.view, i, whole.content.tensors[i]);
     CHECK(tests::walk(index.view));
+  }
+
+  TEST_CASE("composites of every kind are read as they were written") {
+    const WholeContent whole = tests::composites_content();
+    const OpenIndex index = open(tests::encode_file(whole));
+    const auto& composites = *index.view.root->composites();
+    REQUIRE(composites.size() == whole.content.composites.size());
+    REQUIRE(composites.size() == kCompositeKindCount);
+    for (std::uint32_t i = 0; i < composites.size(); ++i)
+      check_same_composite(*composites.Get(i), whole.content.composites[i]);
+    CHECK(index.header.required_features == (kFeatureComposites | kFeaturePackedDtypes));
+    CHECK(tests::walk(index.view));
+  }
+
+  TEST_CASE("there is room for any number of composites") {
+    for (const std::uint32_t count : {1U, 2U, 3U, 1000U}) {
+      CAPTURE(count);
+      WholeContent whole;
+      for (std::uint32_t i = 0; i < count; ++i) {
+        const std::string name = std::to_string(10'000 + i);
+        whole.content.tensors.push_back(
+            {.name = name + ".values", .flags = kPart, .shape = {0}, .strides = {1}});
+        whole.content.composites.push_back({.name = name,
+                                            .shape = {0},
+                                            .parts = {{"values", i}},
+                                            .reals = std::vector<double>(i % 3),
+                                            .integers = std::vector<std::int64_t>(i % 2)});
+      }
+      const auto valid = tests::check_file(tests::encode_file(whole));
+      CHECK_MESSAGE(valid.has_value(), valid.error().message());
+    }
   }
 
   TEST_CASE("modules are read sorted by path, with their versions") {

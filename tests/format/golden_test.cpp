@@ -63,6 +63,10 @@ TEST_SUITE("format/golden") {
     compare_with_golden(tests::encode_file(tests::features_content()), "features.wmap");
   }
 
+  TEST_CASE("the file with composites of every kind is written byte for byte as it was") {
+    compare_with_golden(tests::encode_file(tests::composites_content()), "composites.wmap");
+  }
+
   TEST_CASE("the example of the specification is the smallest file") {
     CHECK(bytes_in_specification() == tests::read_file(path_of("minimal.wmap")));
   }

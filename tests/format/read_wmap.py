@@ -32,6 +32,8 @@ WORDS = """uint8 int8 int16 int32 int64 float16 float32 float64 complex32 comple
 BITS = [8, 8, 16, 32, 64, 16, 32, 64, 32, 64, 128, 8, 8, 8, 32, 16, 4, 2, 8, 8, 8, 8, 16, 8, 8, 8,
         8, 16, 32, 64, *14 * [8], 8, 8, 32]
 PACKED = {"quint4x2", "quint2x4", "bits1x8", "bits2x4", "bits4x2", "float4_e2m1fn_x2"}
+COMPOSITES = """quantized_per_tensor quantized_per_channel quantized_per_channel_float sparse_coo
+    sparse_csr sparse_csc sparse_bsr sparse_bsc nested wrapper_subclass""".split()
 KINDS = """none bool int int float complex str bytes bytearray list tuple set frozenset dict
     ordered_dict counter default_dict size dtype device global tensor composite opaque""".split()
 LONG_INT, NONE, TUPLE, LIST, DICT = 3, 0, 10, 9, 13
@@ -43,7 +45,7 @@ Entry = namedtuple("Entry", "hash offset segment name_begin shape_begin strides_
                    "flags dtype rank reserved")
 Segment = namedtuple("Segment", "offset size")
 DataFile = namedtuple("DataFile", "name kind size alignment identity first count")
-Composite = namedtuple("Composite", "name kind dtype flags shape parts")
+Composite = namedtuple("Composite", "name kind dtype flags shape parts reals integers class_name")
 Node = namedtuple("Node", "number first_child child_count text_begin text_size kind flags reserved")
 
 
@@ -151,7 +153,8 @@ def read_part(buf, at):
 
 def read_composite(buf, at):
     plain = (number(buf, at, slot, code) for slot, code in ((1, "B"), (2, "B"), (3, "H")))
-    return Composite(pool(buf, at, 0), *plain, rows(buf, at, 4, "q"), tables(buf, at, 5, read_part))
+    return Composite(pool(buf, at, 0), *plain, rows(buf, at, 4, "q"), tables(buf, at, 5, read_part),
+                     rows(buf, at, 6, "d"), rows(buf, at, 7, "q"), pool(buf, at, 8))
 
 
 def read_index(buf):
@@ -332,10 +335,16 @@ def make_tensor(index, entry, name):
 
 def check_composite(index, c):
     check_name(c.name, 65535, "R19")
-    need(c.kind < 10 and c.dtype < len(WORDS) and c.flags < 256, "R19", f"{c}")
+    need(b"\0" not in c.class_name, "R19", f"class of {c}")
+    decode(c.class_name, "R19")
+    need(c.kind < len(COMPOSITES) and c.dtype < len(WORDS) and c.flags < 256, "R19", f"{c}")
+    need(c.flags & (PARAMETER | BUFFER) != PARAMETER | BUFFER, "R19", f"flags of {c}")
+    need(not c.flags & CONJ or "complex" in WORDS[c.dtype], "R19", f"conj of {c}")
     need(all(n >= 0 for n in c.shape) and math.prod(c.shape) < 1 << 63, "R19", f"shape of {c}")
-    roles = {role for role, _ in c.parts}
-    need(all(roles) and len(roles) == len(c.parts), "R19", f"roles of {c}")
+    need(len(c.shape) <= 64 and c.parts, "R19", f"dimensions, parts of {c}")
+    for role, _ in c.parts:
+        check_name(role, 255, "R19")
+    need(len({role for role, _ in c.parts}) == len(c.parts), "R19", f"roles of {c}")
 
 
 def check_composites(index, names):
@@ -348,15 +357,26 @@ def check_composites(index, names):
 
 
 def check_features(index, features):
-    used = [index.composites, any(entry.flags & (CONJ | NEG) for entry in index.entries),
-            len(index.data_files) > 1, any(WORDS[entry.dtype] in PACKED for entry in index.entries)]
+    typed = index.entries + index.composites
+    used = [index.composites, any(one.flags & (CONJ | NEG) for one in typed),
+            len(index.data_files) > 1, any(WORDS[one.dtype] in PACKED for one in typed)]
     need(features == sum(1 << i for i, bit in enumerate(used) if bit), "R21", f"{features:#x}")
+
+
+def structure_of_composite(c):
+    lists = c.name, c.class_name, c.shape, c.reals, c.integers, c.parts
+    roles = b"".join(struct.pack("<2Q", entry, len(role)) + role for role, entry in c.parts)
+    return b"".join([struct.pack("<9Q", c.kind, c.dtype, c.flags, *map(len, lists)), c.name,
+                     c.class_name, struct.pack(f"<{len(c.shape)}q", *c.shape),
+                     struct.pack(f"<{len(c.reals)}d", *c.reals),
+                     struct.pack(f"<{len(c.integers)}q", *c.integers), roles])
 
 
 def check_structure(index):
     dims = struct.pack(f"<{len(index.dims)}q", *index.dims)
     facts = [struct.pack("<Q", len(index.entries)), *(raw[24:] for raw in index.raw_entries)]
-    found = digest(b"".join([*facts, index.names, dims]))
+    composites = map(structure_of_composite, index.composites)
+    found = digest(b"".join([*facts, index.names, dims, *composites]))
     need(found == index.structure_digest, "R22", "structure digest")
 
 
@@ -539,7 +559,21 @@ def tensor_json(index, entry, tensor):
     return {"name": tensor.name, "dtype": WORDS[entry.dtype], "shape": tensor.shape,
             "strides": tensor.strides, "data_file": file, "offset_bytes": offset,
             "size_bytes": tensor.extent, "segment": segment,
-            "flags": [word for bit, word in enumerate(FLAGS) if entry.flags >> bit & 1]}
+            "flags": words_of(entry.flags)}
+
+
+def words_of(flags):
+    return [word for bit, word in enumerate(FLAGS) if flags >> bit & 1]
+
+
+def composite_json(index, c):
+    return {"name": c.name.decode(), "kind": COMPOSITES[c.kind], "dtype": WORDS[c.dtype],
+            "shape": c.shape, "flags": words_of(c.flags),
+            "parts": [{"role": role.decode(), "tensor": index.tensors[entry].name}
+                      for role, entry in c.parts],
+            "reals": [real(number) for number in c.reals],
+            "integers": [integer(number) for number in c.integers],
+            "class": c.class_name.decode() or None}
 
 
 def data_file_json(f):
@@ -562,6 +596,7 @@ def whole_json(h, index, extras, nodes):
         "digest": h.index_digest.hex(), "alignment_bytes": h.alignment,
         "data_files": [data_file_json(f) for f in index.data_files],
         "tensors": [tensor_json(index, entry, tensor) for entry, tensor in pairs],
+        "composites": [composite_json(index, c) for c in index.composites],
         "modules": [{"path": path, "version": version}
                     for path, (version, _, _) in zip(index.paths, index.modules)],
         "extras": {"root": len(nodes) - 1 if nodes else None, "nodes": nodes},

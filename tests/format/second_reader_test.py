@@ -13,7 +13,8 @@ import sys
 import tempfile
 
 READER = pathlib.Path(__file__).with_name("read_wmap.py")
-SHARED_KEYS = ["format_version", "size_bytes", "digest", "alignment_bytes", "data_files", "modules"]
+SHARED_KEYS = ["format_version", "size_bytes", "digest", "alignment_bytes", "data_files",
+               "composites", "modules"]
 TENSOR_KEYS = ["name", "dtype", "shape", "strides", "data_file", "size_bytes", "segment", "flags"]
 
 

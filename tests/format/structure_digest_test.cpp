@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -81,6 +82,33 @@ TEST_SUITE("format/structure digest") {
     };
     for (const Edit edit : edits)
       CHECK(structure_after(edit) != same);
+  }
+
+  TEST_CASE("it changes with everything that is said of a composite") {
+    const auto structure_with = [](void (*edit)(CompositeContent&)) {
+      WholeContent whole = tests::composites_content();
+      const auto q = std::ranges::find(whole.content.composites, "q", &CompositeContent::name);
+      REQUIRE(q != whole.content.composites.end());
+      edit(*q);
+      return structure_of(whole);
+    };
+    const Digest same = structure_with([](CompositeContent&) {});
+    CHECK(same == structure_of(tests::composites_content()));
+    using Edit = void (*)(CompositeContent&);
+    const Edit edits[] = {
+        [](CompositeContent& c) { c.name += "r"; },
+        [](CompositeContent& c) { c.kind = CompositeKind::kNested; },
+        [](CompositeContent& c) { c.dtype = Dtype::kQInt8; },
+        [](CompositeContent& c) { c.flags = kBuffer; },
+        [](CompositeContent& c) { c.shape = {1}; },
+        [](CompositeContent& c) { c.parts[0].role = "value"; },
+        [](CompositeContent& c) { c.reals[0] = 0.2; },
+        [](CompositeContent& c) { c.reals.push_back(0); },
+        [](CompositeContent& c) { c.integers[0] = 3; },
+        [](CompositeContent& c) { c.class_name = "a"; },
+    };
+    for (const Edit edit : edits)
+      CHECK(structure_with(edit) != same);
   }
 
   TEST_CASE("of many tensors it is that of all their bytes in a row") {

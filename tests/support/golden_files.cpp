@@ -116,6 +116,68 @@ void add_flags(Content& content, std::uint32_t segment) {
   add("sch\u00f6n \u6a21\u578b.\U0001F600", Dtype::kFloat32, 0);
 }
 
+std::vector<std::int64_t> contiguous(const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> strides(shape.size(), 1);
+  for (std::size_t i = strides.size(); i-- > 1;)
+    strides[i - 1] = strides[i] * std::max<std::int64_t>(shape[i], 1);
+  return strides;
+}
+
+// Puts composites and their parts, all at the start of segment 0, into a content.
+class CompositeParts {
+ public:
+  explicit CompositeParts(Content& content) : content_(content) {}
+
+  void begin(format::CompositeContent composite) { composite_ = std::move(composite); }
+
+  CompositeParts& add(const std::string& role, Dtype dtype, std::vector<std::int64_t> shape) {
+    composite_.parts.push_back({role, static_cast<std::uint32_t>(content_.tensors.size())});
+    add_plain(composite_.name + "." + role, dtype, std::move(shape), format::kPart);
+    return *this;
+  }
+
+  void end(Dtype dtype,
+           std::vector<std::int64_t> shape,
+           std::vector<double> reals,
+           std::vector<std::int64_t> integers) {
+    composite_.dtype = dtype;
+    composite_.shape = std::move(shape);
+    composite_.reals = std::move(reals);
+    composite_.integers = std::move(integers);
+    content_.composites.push_back(std::move(composite_));
+  }
+
+  void add_plain(std::string name,
+                 Dtype dtype,
+                 std::vector<std::int64_t> shape,
+                 std::uint16_t flags = 0) {
+    const auto strides = contiguous(shape);
+    content_.tensors.push_back({.name = std::move(name),
+                                .dtype = dtype,
+                                .flags = flags,
+                                .segment = 0,
+                                .shape = std::move(shape),
+                                .strides = strides});
+  }
+
+ private:
+  Content& content_;
+  format::CompositeContent composite_;
+};
+
+void add_composite_values(Content& content) {
+  std::vector<std::uint32_t> items;
+  ValueGraph& values = content.values;
+  for (std::uint32_t i = 0; i < content.composites.size(); ++i) {
+    items.push_back(values.add_text(ValueKind::kStr, content.composites[i].name));
+    items.push_back(values.add_number(ValueKind::kComposite, i));
+  }
+  items.push_back(values.add_text(ValueKind::kStr, "plain"));
+  const auto plain = static_cast<std::uint32_t>(content.tensors.size() - 1);
+  items.push_back(values.add_number(ValueKind::kTensor, plain));
+  values.add_parent(ValueKind::kDict, items);
+}
+
 std::uint32_t add_scalars(ValueGraph& values) {
   using enum ValueKind;
   const auto integer = values.add_number(kInt, ~std::uint64_t{6});
@@ -211,6 +273,50 @@ WholeContent minimal_content() {
   const auto other_key = values.add_text(ValueKind::kStr, "tied");
   values.add_parent(ValueKind::kDict, std::vector{key, tensor, other_key, tensor});
   whole.segments = {bytes_of_values(std::vector<float>{1, 2, 3, 4})};
+  return whole;
+}
+
+WholeContent composites_content() {
+  WholeContent whole;
+  whole.segments = {counted_bytes(64)};
+  whole.content.producer = "weightmap 0.1.0";
+  CompositeParts parts(whole.content);
+  const auto integer = Dtype::kInt64;
+  parts.begin({.name = "channels", .kind = CompositeKind::kQuantizedPerChannel});
+  parts.add("values", Dtype::kQInt8, {2, 4}).add("scales", Dtype::kFloat64, {2});
+  parts.add("zero_points", integer, {2}).end(Dtype::kQInt8, {2, 4}, {}, {0});
+  parts.begin({.name = "coo", .kind = CompositeKind::kSparseCoo, .flags = kParameterWithGrad});
+  parts.add("indices", integer, {2, 3}).add("values", Dtype::kFloat32, {3});
+  parts.end(Dtype::kFloat32, {4, 5}, {}, {1});
+  const std::pair<std::string, CompositeKind> compressed[] = {{"bsr", CompositeKind::kSparseBsr},
+                                                              {"csr", CompositeKind::kSparseCsr}};
+  for (const auto& [name, kind] : compressed) {
+    parts.begin({.name = "layers." + name, .kind = kind});
+    parts.add("crow_indices", integer, {3}).add("col_indices", Dtype::kInt32, {2});
+    parts.add("values", Dtype::kComplex64, {2}).end(Dtype::kComplex64, {2, 2}, {}, {});
+  }
+  parts.begin({.name = "nested", .kind = CompositeKind::kNested, .flags = format::kBuffer});
+  parts.add("values", Dtype::kFloat16, {5}).add("sizes", integer, {2, 1});
+  parts.add("strides", integer, {2, 1}).add("offsets", integer, {2});
+  parts.end(Dtype::kFloat16, {2, 3}, {}, {});
+  parts.begin({.name = "packed", .kind = CompositeKind::kQuantizedPerChannelFloat});
+  parts.add("values", Dtype::kQUInt4x2, {2, 4}).add("scales", Dtype::kFloat32, {2});
+  parts.add("zero_points", Dtype::kFloat32, {2}).end(Dtype::kQUInt4x2, {2, 4}, {}, {1});
+  parts.begin({.name = "q", .kind = CompositeKind::kQuantizedPerTensor});
+  parts.add("values", Dtype::kQUInt8, {}).end(Dtype::kQUInt8, {}, {0.1}, {-3});
+  parts.begin({.name = "sch\u00f6n", .kind = CompositeKind::kSparseCsc});
+  parts.add("ccol_indices", integer, {3}).add("row_indices", integer, {0});
+  parts.add("values", Dtype::kFloat64, {0}).end(Dtype::kFloat64, {0, 2}, {}, {});
+  parts.begin({.name = "sub", .kind = CompositeKind::kSparseBsc});
+  parts.add("ccol_indices", integer, {2}).add("row_indices", integer, {1});
+  parts.add("values", Dtype::kInt8, {1, 2, 2}).end(Dtype::kInt8, {2, 2}, {}, {});
+  parts.begin({.name = "wrapped",
+               .kind = CompositeKind::kWrapperSubclass,
+               .class_name = "torchao.AffineQuantizedTensor"});
+  parts.add("tensor_impl.int_data", Dtype::kInt8, {3, 2}).add("scale", Dtype::kBFloat16, {3});
+  parts.end(Dtype::kBFloat16, {3, 2}, {1e300, -0.0}, {-1, INT64_MAX});
+  parts.add_plain("plain", Dtype::kFloat32, {4});
+  add_composite_values(whole.content);
   return whole;
 }
 

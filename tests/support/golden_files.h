@@ -24,4 +24,7 @@ WholeContent minimal_content();
 // kinds: tests/data/features.wmap.
 WholeContent features_content();
 
+// Composites of every kind, with and without numbers: tests/data/composites.wmap.
+WholeContent composites_content();
+
 }  // namespace weightmap::tests

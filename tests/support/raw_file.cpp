@@ -80,11 +80,11 @@ flatbuffers::Offset<fb::Composite> write_composite(FlatBufferBuilder& builder,
   for (const RawPart& part : composite.parts) {
     parts.push_back(fb::CreatePart(builder, builder.CreateString(part.role), part.entry));
   }
-  return fb::CreateComposite(builder, builder.CreateString(composite.name),
-                             static_cast<fb::CompositeKind>(composite.kind), composite.dtype,
-                             composite.flags, builder.CreateVector(composite.shape),
-                             builder.CreateVector(parts), builder.CreateVector(composite.reals),
-                             builder.CreateVector(composite.integers));
+  return fb::CreateComposite(
+      builder, builder.CreateString(composite.name), static_cast<fb::CompositeKind>(composite.kind),
+      composite.dtype, composite.flags, builder.CreateVector(composite.shape),
+      builder.CreateVector(parts), builder.CreateVector(composite.reals),
+      builder.CreateVector(composite.integers), builder.CreateString(composite.class_name));
 }
 
 Bytes finished(const FlatBufferBuilder& builder) {
@@ -98,6 +98,27 @@ void append(Bytes& out, const T* data, std::size_t count) {
   out.insert(out.end(), more.begin(), more.end());
 }
 
+void append_text(Bytes& out, const std::string& text) {
+  append(out, text.data(), text.size());
+}
+
+void append_composite(Bytes& out, const RawComposite& c) {
+  const std::uint64_t numbers[] = {
+      c.kind,         c.dtype,        c.flags,           c.name.size(), c.class_name.size(),
+      c.shape.size(), c.reals.size(), c.integers.size(), c.parts.size()};
+  append(out, numbers, std::size(numbers));
+  append_text(out, c.name);
+  append_text(out, c.class_name);
+  append(out, c.shape.data(), c.shape.size());
+  append(out, c.reals.data(), c.reals.size());
+  append(out, c.integers.data(), c.integers.size());
+  for (const RawPart& part : c.parts) {
+    const std::uint64_t entry_and_size[] = {part.entry, part.role.size()};
+    append(out, entry_and_size, 2);
+    append_text(out, part.role);
+  }
+}
+
 // By FORMAT.md 3, of the bytes as they are stored.
 Digest structure_of(const RawIndex& index) {
   Bytes all;
@@ -109,6 +130,8 @@ Digest structure_of(const RawIndex& index) {
   }
   append(all, index.names.data(), index.names.size());
   append(all, index.dims.data(), index.dims.size());
+  for (const RawComposite& composite : index.composites)
+    append_composite(all, composite);
   return digest_of(all);
 }
 

@@ -10,7 +10,7 @@
 #include "weightmap/digest.h"
 
 // A weight file as plain numbers, all of which can be wrong, and a writer of its own that shares
-// nothing with the library's. It knows what the library cannot write yet: composites and siblings.
+// nothing with the library's.
 namespace weightmap::tests {
 
 using Bytes = std::vector<std::byte>;
@@ -63,6 +63,7 @@ struct RawComposite {
   std::vector<RawPart> parts;
   std::vector<double> reals;
   std::vector<std::int64_t> integers;
+  std::string class_name;
 };
 
 struct RawModule {

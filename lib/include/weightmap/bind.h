@@ -29,6 +29,7 @@ struct Mismatch {
     kLayout,     // the slot wants contiguous elements
     kValues,     // stored conjugated or negated, a meta tensor, a lazy parameter
     kAlignment,  // the address is not one that the slot's element type can have
+    kComposite,  // the key stands for several tensors: quantized, sparse ...
     kTie,        // the module holds one slot under several names, the file different bytes
   };
   std::string key;  // as the module names it

@@ -46,6 +46,7 @@ class TensorView {
   bool is_neg() const;            // values are the negatives of what is stored
   bool is_meta() const;           // has shape and dtype, no values
   bool is_uninitialized() const;  // a lazy parameter: not even a shape
+  bool is_part() const;           // of a composite: not a key of its own
   bool has_no_values() const { return is_meta() || is_uninitialized(); }
 
   // The elements in place. Errors, kMismatch: T is not the dtype, the elements are not contiguous,

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "weightmap/composite_view.h"
 #include "weightmap/digest.h"
 #include "weightmap/result.h"
 #include "weightmap/tensor_view.h"
@@ -111,13 +112,22 @@ class WeightFile {
   Digest digest() const;                       // of the index: stands for the whole content
   std::span<const std::byte> mapping() const;  // the whole file
 
-  // Tensors, in definition order. REQUIRES: number < tensor_count().
+  // Tensors, in definition order; those that composites are made of are among them, but are no
+  // keys (TensorView::is_part). REQUIRES: number < tensor_count().
   std::uint32_t tensor_count() const;
   TensorView tensor(std::uint32_t number) const;
   std::string_view name(std::uint32_t number) const;
   TensorPlace place(std::uint32_t number) const;
   std::optional<std::uint32_t> find_number(std::string_view name) const;
   std::optional<TensorView> find(std::string_view name) const;  // nothing: no tensor has that name
+
+  // Keys that stand for several tensors, ascending by name; no tensor has the name of one.
+  // REQUIRES: number < composite_count().
+  std::uint32_t composite_count() const;
+  CompositeView composite(std::uint32_t number) const;
+  std::string_view composite_name(std::uint32_t number) const;
+  std::optional<std::uint32_t> find_composite_number(std::string_view name) const;
+  std::optional<CompositeView> find_composite(std::string_view name) const;
 
   std::vector<DataFileInfo> data_files() const;
   std::uint32_t segment_count() const;
@@ -126,7 +136,8 @@ class WeightFile {
   std::optional<std::int64_t> module_version(std::string_view path) const;
 
   // The rest of the checkpoint: containers, numbers, strings. A kTensor node's number is that of
-  // tensor(). Reads and verifies the extras at each call. Errors: kIo, kCorrupt.
+  // tensor(), a kComposite node's that of composite(). Reads and verifies the extras at each call.
+  // Errors: kIo, kCorrupt.
   Result<ValueGraph> values() const;
 
   // Copies a part of a segment by read(2), not through the mapping: no page of it stays in memory
