@@ -15,8 +15,11 @@ namespace {
 
 constexpr std::uint32_t kNobody = 0xFFFFFFFFU;
 
-bool is_opaque(const ValueGraph& values, std::uint32_t node) {
-  return values.node(node).kind == ValueKind::kOpaque;
+// An opaque object, or one of a subclass of tensors, which only its own class can make.
+bool is_of_unknown_class(const WeightFile& file, const ValueNode& node) {
+  if (node.kind != ValueKind::kComposite) return node.kind == ValueKind::kOpaque;
+  return file.composite(static_cast<std::uint32_t>(node.number)).kind() ==
+         CompositeKind::kWrapperSubclass;
 }
 
 // "module\nname" as people write it.
@@ -31,6 +34,7 @@ bool can_have_attributes(const WeightFile& file, const ValueNode& node) {
   if (node.kind == ValueKind::kTensor) {
     return !file.tensor(static_cast<std::uint32_t>(node.number)).is_uninitialized();
   }
+  if (node.kind == ValueKind::kComposite) return true;
   return is_mapping(node.kind) && node.kind != ValueKind::kDict;
 }
 
@@ -38,6 +42,8 @@ class Selector {
  public:
   Selector(const WeightFile& file, const ValueGraph& values)
       : file_(file), values_(values), parents_(values.size(), kNobody) {
+    for (const ValueNode& node : values.nodes())
+      selection_.is_opaque.push_back(is_of_unknown_class(file, node));
     selection_.is_clean.assign(values.size(), true);
     selection_.holders.assign(values.size(), 0);
     selection_.has_attributes.assign(values.size(), false);
@@ -46,7 +52,8 @@ class Selector {
   Result<Selection> run(bool drop_opaque) {
     find_unclean();
     walk();
-    if (!opaque_.empty() && (!drop_opaque || is_opaque(values_, values_.root()))) return refusal();
+    if (!opaque_.empty() && (!drop_opaque || selection_.is_opaque[values_.root()]))
+      return refusal();
     note_dropped();
     return std::move(selection_);
   }
@@ -56,7 +63,7 @@ class Selector {
     const auto clean = [this](std::uint32_t node) -> bool { return selection_.is_clean[node]; };
     for (std::uint32_t node = 0; node < values_.size(); ++node) {
       selection_.is_clean[node] =
-          !is_opaque(values_, node) && std::ranges::all_of(values_.children(node), clean);
+          !selection_.is_opaque[node] && std::ranges::all_of(values_.children(node), clean);
     }
   }
 
@@ -64,13 +71,13 @@ class Selector {
     std::vector<bool> seen(values_.size(), false);
     std::vector<std::uint32_t> stack{values_.root()};
     selection_.holders[values_.root()] = 1;
-    if (is_opaque(values_, values_.root())) opaque_.push_back(values_.root());
+    if (selection_.is_opaque[values_.root()]) opaque_.push_back(values_.root());
     while (!stack.empty()) {
       const std::uint32_t node = stack.back();
       stack.pop_back();
       if (seen[node]) continue;
       seen[node] = true;
-      if (!is_opaque(values_, node)) visit(node);
+      if (!selection_.is_opaque[node]) visit(node);
       for (const std::uint32_t child : std::ranges::reverse_view(kept_))
         stack.push_back(child);
       kept_.clear();
@@ -82,7 +89,7 @@ class Selector {
       if (item != kDroppedItem) hold(node, item);
     }
     for (const std::uint32_t child : values_.children(node)) {
-      if (is_opaque(values_, child) && parents_[child] == kNobody) opaque_.push_back(child);
+      if (selection_.is_opaque[child] && parents_[child] == kNobody) opaque_.push_back(child);
       if (parents_[child] == kNobody) parents_[child] = node;
     }
     const ValueNode& value = values_.node(node);
@@ -98,10 +105,16 @@ class Selector {
     kept_.push_back(child);
   }
 
+  std::string class_of(std::uint32_t node) const {
+    const ValueNode& value = values_.node(node);
+    if (value.kind == ValueKind::kOpaque) return dotted(values_.text(node));
+    return std::string(file_.composite(static_cast<std::uint32_t>(value.number)).class_name());
+  }
+
   Error refusal() const {
     std::set<std::string> classes;
     for (const std::uint32_t node : opaque_)
-      classes.insert(quoted(dotted(values_.text(node))));
+      classes.insert(quoted(class_of(node)));
     std::string list;
     for (const std::string& name : classes)
       list += concat(list.empty() ? "" : ", ", name);
@@ -115,8 +128,7 @@ class Selector {
 
   void note_dropped() {
     for (const std::uint32_t node : opaque_) {
-      selection_.dropped.push_back(
-          concat(path_to(node), ": an object of ", dotted(values_.text(node))));
+      selection_.dropped.push_back(concat(path_to(node), ": an object of ", class_of(node)));
     }
     for (const std::uint32_t node : without_attributes_) {
       const std::string path = path_to(node);
@@ -130,9 +142,13 @@ class Selector {
   void note_tensors() {
     for (std::uint32_t node = 0; node < values_.size(); ++node) {
       const ValueNode& value = values_.node(node);
-      if (value.kind != ValueKind::kTensor || selection_.holders[node] > 0) continue;
-      selection_.dropped.push_back(
-          concat(file_.name(static_cast<std::uint32_t>(value.number)), ": a tensor"));
+      if (selection_.holders[node] > 0 || selection_.is_opaque[node]) continue;
+      const auto number = static_cast<std::uint32_t>(value.number);
+      if (value.kind == ValueKind::kTensor) {
+        selection_.dropped.push_back(concat(file_.name(number), ": a tensor"));
+      } else if (value.kind == ValueKind::kComposite) {
+        selection_.dropped.push_back(concat(file_.composite_name(number), ": a tensor"));
+      }
     }
   }
 
@@ -190,7 +206,7 @@ std::vector<std::uint32_t> written_items(const ValueGraph& values,
   written.reserve(items.size());
   if (is_mapping(kind)) {
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-      if (!selection.is_clean[items[i]] || is_opaque(values, items[i + 1])) continue;
+      if (!selection.is_clean[items[i]] || selection.is_opaque[items[i + 1]]) continue;
       written.push_back(items[i]);
       written.push_back(items[i + 1]);
     }
@@ -198,7 +214,7 @@ std::vector<std::uint32_t> written_items(const ValueGraph& values,
   }
   const bool is_set = kind == ValueKind::kSet || kind == ValueKind::kFrozenSet;
   for (const std::uint32_t item : items) {
-    if (!is_opaque(values, item) && (!is_set || selection.is_clean[item])) {
+    if (!selection.is_opaque[item] && (!is_set || selection.is_clean[item])) {
       written.push_back(item);
     } else if (!is_set) {
       written.push_back(kDroppedItem);
@@ -211,8 +227,13 @@ ValueGraph values_of_names(const WeightFile& file) {
   ValueGraph values;
   std::vector<std::uint32_t> items;
   for (std::uint32_t number = 0; number < file.tensor_count(); ++number) {
+    if (file.tensor(number).is_part()) continue;
     items.push_back(values.add_text(ValueKind::kStr, file.name(number)));
     items.push_back(values.add_number(ValueKind::kTensor, number));
+  }
+  for (std::uint32_t number = 0; number < file.composite_count(); ++number) {
+    items.push_back(values.add_text(ValueKind::kStr, file.composite_name(number)));
+    items.push_back(values.add_number(ValueKind::kComposite, number));
   }
   std::vector<std::uint32_t> versions;
   for (const ModuleVersion& module : file.modules()) {

@@ -13,6 +13,7 @@
 namespace weightmap::convert {
 
 struct Selection {
+  std::vector<bool> is_opaque;         // by node: of a class that is not known
   std::vector<bool> is_clean;          // by node: neither opaque nor around anything that is
   std::vector<std::uint32_t> holders;  // by node: how many values hold it; 0: it is left out
   std::vector<bool> has_attributes;    // by node: its attributes are written

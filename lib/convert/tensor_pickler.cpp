@@ -3,6 +3,9 @@
 // torch/serialization.py of 2.13.
 #include "convert/tensor_pickler.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/text.h"
 #include "checkpoint/storage_class.h"
 
@@ -32,8 +35,9 @@ std::vector<bool> mixed_segments(const WeightFile& file) {
   return mixed;
 }
 
-std::uint64_t element_bytes(Dtype dtype) {
-  return dtype_info(dtype).element_bits / 8;
+// What a storage counts: an element, or a byte of packed ones.
+std::uint64_t unit_bytes(Dtype dtype) {
+  return std::max(dtype_info(dtype).element_bits / 8, 1);
 }
 
 }  // namespace
@@ -46,59 +50,55 @@ TensorPickler::TensorPickler(const WeightFile& file, PickleWriter& into)
 
 Result<void> TensorPickler::write(std::uint32_t number) {
   const TensorView tensor = file_.tensor(number);
-  ++tensor_count_;
   if (tensor.is_uninitialized()) {
     uninitialized(tensor);
     return {};
   }
-  const Result<void> begun =
-      tensor.is_parameter() ? begin_parameter(number, false) : begin_call(number, false);
-  if (!begun) return begun;
-  if (tensor.is_parameter()) out_.tuple();
-  out_.reduce();
-  return {};
+  const Result<void> begun = begin(rebuild_of(number), false);
+  if (begun) end(tensor.is_parameter(), false);
+  return begun;
 }
 
-Result<void> TensorPickler::begin_with_attributes(std::uint32_t number) {
-  ++tensor_count_;
-  return file_.tensor(number).is_parameter() ? begin_parameter(number, true)
-                                             : begin_call(number, true);
-}
-
-void TensorPickler::end_with_attributes() {
-  out_.tuple();
-  out_.reduce();
-}
-
-Result<void> TensorPickler::begin_parameter(std::uint32_t number, bool with_attributes) {
+Rebuild TensorPickler::rebuild_of(std::uint32_t number) {
   const TensorView tensor = file_.tensor(number);
-  out_.global(kUtilities, with_attributes ? "_rebuild_parameter_with_state" : "_rebuild_parameter");
-  out_.mark();
-  function(tensor, number);
-  const Result<void> data = arguments(number, false);
-  if (!data) return data;
+  return {
+      .function = [this, number] { function(number); },
+      .arguments = [this, number](bool requires_grad) { return arguments(number, requires_grad); },
+      .is_parameter = tensor.is_parameter(),
+      .requires_grad = tensor.requires_grad()};
+}
+
+// _rebuild_parameter(data, requires_grad, hooks), _rebuild_parameter_with_state(..., state), or
+// _rebuild_from_type_v2(function, type, arguments, state).
+Result<void> TensorPickler::begin(const Rebuild& object, bool with_attributes) {
+  if (object.is_parameter) {
+    out_.global(kUtilities,
+                with_attributes ? "_rebuild_parameter_with_state" : "_rebuild_parameter");
+    out_.mark();
+  } else if (with_attributes) {
+    out_.global("torch._tensor", "_rebuild_from_type_v2");
+    out_.mark();
+  }
+  object.function();
+  if (!object.is_parameter && with_attributes) out_.global("torch", "Tensor");
+  const Result<void> done = object.arguments(object.requires_grad && !object.is_parameter);
+  if (!done || !object.is_parameter) return done;
   out_.reduce();
-  out_.boolean(tensor.requires_grad());
+  out_.boolean(object.requires_grad);
   hooks();
   return {};
 }
 
-// With attributes: _rebuild_from_type_v2(function, type, arguments, state).
-Result<void> TensorPickler::begin_call(std::uint32_t number, bool with_attributes) {
-  const TensorView tensor = file_.tensor(number);
-  if (with_attributes) {
-    out_.global("torch._tensor", "_rebuild_from_type_v2");
-    out_.mark();
-  }
-  function(tensor, number);
-  if (with_attributes) out_.global("torch", "Tensor");
-  return arguments(number, tensor.requires_grad());
+void TensorPickler::end(bool is_parameter, bool with_attributes) {
+  if (is_parameter || with_attributes) out_.tuple();
+  out_.reduce();
 }
 
-void TensorPickler::function(const TensorView& tensor, std::uint32_t number) {
-  if (tensor.is_meta()) return out_.global(kUtilities, "_rebuild_meta_tensor_no_storage");
-  const bool typed = is_typed(number, tensor.dtype());
-  out_.global(kUtilities, typed ? "_rebuild_tensor_v2" : "_rebuild_tensor_v3");
+void TensorPickler::function(std::uint32_t number) {
+  if (file_.tensor(number).is_meta()) {
+    return out_.global(kUtilities, "_rebuild_meta_tensor_no_storage");
+  }
+  out_.global(kUtilities, is_typed(number) ? "_rebuild_tensor_v2" : "_rebuild_tensor_v3");
 }
 
 Result<void> TensorPickler::arguments(std::uint32_t number, bool requires_grad) {
@@ -107,27 +107,33 @@ Result<void> TensorPickler::arguments(std::uint32_t number, bool requires_grad) 
     meta_arguments(tensor, requires_grad);
     return {};
   }
-  const TensorPlace place = file_.place(number);
-  const std::uint64_t begin = place.segment ? file_.segment(*place.segment).offset_bytes : 0;
-  const std::uint64_t offset = place.segment ? place.offset_bytes - begin : 0;
-  const std::uint64_t size = element_bytes(tensor.dtype());
-  if (size == 0 || offset % size != 0) {
-    return Error(
-        ErrorCode::kUnsupported,
-        concat(quoted(tensor.name()), ": begins at byte ", offset,
-               " of its storage, which is no multiple of its elements of ", size, " bytes"));
-  }
-  const bool typed = is_typed(number, tensor.dtype());
   out_.mark();
-  storage(number, tensor, typed);
-  out_.integer(static_cast<std::int64_t>(offset / size));
-  out_.integers(tensor.shape());
-  out_.integers(tensor.strides());
+  const Result<void> placed = place(number);
+  if (!placed) return placed;
   out_.boolean(requires_grad);
   hooks();
-  if (!typed) out_.global("torch", dtype_name(tensor.dtype()));
+  if (!is_typed(number)) out_.global("torch", dtype_name(tensor.dtype()));
   lazy_bits(tensor);
   out_.tuple();
+  return {};
+}
+
+Result<void> TensorPickler::place(std::uint32_t number) {
+  const TensorView tensor = file_.tensor(number);
+  const TensorPlace place = file_.place(number);
+  const std::uint64_t begin = place.segment ? file_.segment(*place.segment).offset_bytes : 0;
+  const std::uint64_t offset_bits = place.segment ? (place.offset_bytes - begin) * 8 : 0;
+  const std::uint64_t element_bits = dtype_info(tensor.dtype()).element_bits;
+  if (offset_bits % element_bits != 0) {
+    return Error(
+        ErrorCode::kUnsupported,
+        concat(quoted(tensor.name()), ": begins at bit ", offset_bits,
+               " of its storage, which is no multiple of its elements of ", element_bits, " bits"));
+  }
+  storage(number);
+  out_.integer(static_cast<std::int64_t>(offset_bits / element_bits));
+  out_.integers(tensor.shape());
+  out_.integers(tensor.strides());
   return {};
 }
 
@@ -149,20 +155,21 @@ void TensorPickler::uninitialized(const TensorView& tensor) {
 }
 
 // ('storage', type, key, location, number of elements)
-void TensorPickler::storage(std::uint32_t number, const TensorView& tensor, bool typed) {
+void TensorPickler::storage(std::uint32_t number) {
+  const Dtype dtype = file_.tensor(number).dtype();
   const auto segment = file_.place(number).segment;
   const std::uint64_t size_bytes = segment ? file_.segment(*segment).size_bytes : 0;
-  const std::uint64_t unit = typed ? element_bytes(tensor.dtype()) : 1;
+  const bool typed = is_typed(number);
   out_.mark();
   out_.remembered_text("storage");
   if (typed) {
-    out_.global("torch", *checkpoint::storage_class_of(tensor.dtype()));
+    out_.global("torch", *checkpoint::storage_class_of(dtype));
   } else {
     out_.global("torch.storage", "UntypedStorage");
   }
   out_.text(concat(storage_of(segment)));
   out_.remembered_text("cpu");
-  out_.integer(static_cast<std::int64_t>(size_bytes / unit));
+  out_.integer(static_cast<std::int64_t>(size_bytes / (typed ? unit_bytes(dtype) : 1)));
   out_.tuple();
   out_.persistent_id();
 }
@@ -186,12 +193,12 @@ void TensorPickler::hooks() {
   out_.reduce();
 }
 
-// Whether the storage has the tensor's type; else it counts bytes, and the tensor says its dtype.
-bool TensorPickler::is_typed(std::uint32_t number, Dtype dtype) const {
+bool TensorPickler::is_typed(std::uint32_t number) const {
+  const Dtype dtype = file_.tensor(number).dtype();
   if (!checkpoint::storage_class_of(dtype)) return false;
   const auto segment = file_.place(number).segment;
   if (!segment) return true;
-  return !is_mixed_[*segment] && file_.segment(*segment).size_bytes % element_bytes(dtype) == 0;
+  return !is_mixed_[*segment] && file_.segment(*segment).size_bytes % unit_bytes(dtype) == 0;
 }
 
 std::uint32_t TensorPickler::storage_of(std::optional<std::uint32_t> segment) {

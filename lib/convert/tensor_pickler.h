@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -12,6 +13,14 @@
 
 namespace weightmap::convert {
 
+// How an object is made again: by a function of arguments, and what is around that.
+struct Rebuild {
+  std::function<void()> function;                             // pushes it
+  std::function<Result<void>(bool requires_grad)> arguments;  // pushes their tuple
+  bool is_parameter = false;
+  bool requires_grad = false;
+};
+
 // Writes tensors as calls of the functions that rebuild them. Each segment is one storage, so that
 // ties and views stay what they are. Not safe for use from several threads.
 class TensorPickler {
@@ -21,25 +30,30 @@ class TensorPickler {
   // Pushes a tensor or parameter. Errors: kUnsupported, naming it.
   Result<void> write(std::uint32_t number);
 
-  // The same in two steps, for a tensor with attributes: between them the caller pushes their dict.
-  Result<void> begin_with_attributes(std::uint32_t number);
-  void end_with_attributes();
+  // REQUIRES: the tensor is not uninitialized.
+  Rebuild rebuild_of(std::uint32_t number);
+
+  // An object in two steps. With attributes the caller pushes their dict between them.
+  Result<void> begin(const Rebuild& object, bool with_attributes);
+  void end(bool is_parameter, bool with_attributes);
+
+  // Pushes storage, offset, shape and strides. Errors as above.
+  Result<void> place(std::uint32_t number);
+  void hooks();
+
+  // Whether the storage has the tensor's type; else it counts bytes.
+  bool is_typed(std::uint32_t number) const;
 
   // By number of the storage's record.
   const std::vector<std::optional<std::uint32_t>>& storages() const { return storages_; }
-  std::uint32_t tensor_count() const { return tensor_count_; }
 
  private:
-  Result<void> begin_parameter(std::uint32_t number, bool with_attributes);
-  Result<void> begin_call(std::uint32_t number, bool with_attributes);
+  void function(std::uint32_t number);
   Result<void> arguments(std::uint32_t number, bool requires_grad);
   void meta_arguments(const TensorView& tensor, bool requires_grad);
   void uninitialized(const TensorView& tensor);
-  void function(const TensorView& tensor, std::uint32_t number);
-  void storage(std::uint32_t number, const TensorView& tensor, bool typed);
+  void storage(std::uint32_t number);
   void lazy_bits(const TensorView& tensor);
-  void hooks();
-  bool is_typed(std::uint32_t number, Dtype dtype) const;
   std::uint32_t storage_of(std::optional<std::uint32_t> segment);
 
   const WeightFile& file_;
@@ -47,7 +61,6 @@ class TensorPickler {
   std::vector<bool> is_mixed_;                          // by segment: several types of storage
   std::vector<std::uint32_t> numbers_;                  // by segment
   std::vector<std::optional<std::uint32_t>> storages_;  // by number
-  std::uint32_t tensor_count_ = 0;
 };
 
 }  // namespace weightmap::convert

@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "checkpoint/globals.h"
+#include "convert/composite_pickler.h"
 #include "convert/pickle_writer.h"
 #include "convert/tensor_pickler.h"
 
@@ -26,12 +27,21 @@ struct Frame {
   std::vector<std::uint32_t> items;
   std::size_t next = 0;
   bool attributes_pending = false;
+  bool is_parameter = false;
 };
+
+bool is_tensor(ValueKind kind) {
+  return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
+}
 
 class Pickler {
  public:
   Pickler(const WeightFile& file, const ValueGraph& values, const Selection& selection)
-      : values_(values), selection_(selection), tensors_(file, out_) {}
+      : file_(file),
+        values_(values),
+        selection_(selection),
+        tensors_(file, out_),
+        composites_(file, tensors_, out_) {}
 
   Result<TorchPickle> run() {
     Result<void> done = visit(values_.root());
@@ -39,7 +49,7 @@ class Pickler {
       done = step();
     }
     if (!done) return done.error();
-    return TorchPickle{out_.finish(), tensors_.storages(), tensors_.tensor_count()};
+    return TorchPickle{out_.finish(), tensors_.storages(), tensor_count_};
   }
 
  private:
@@ -63,10 +73,13 @@ class Pickler {
     if (selection_.holders[node] > 1) memos_.emplace(node, out_.put());
   }
 
+  const WeightFile& file_;
   const ValueGraph& values_;
   const Selection& selection_;
   PickleWriter out_;
   TensorPickler tensors_;
+  CompositePickler composites_;
+  std::uint32_t tensor_count_ = 0;
   std::vector<Frame> frames_;
   std::unordered_map<std::uint32_t, PickleWriter::MemoId> memos_;  // by node
 };
@@ -88,9 +101,8 @@ Result<void> Pickler::visit(std::uint32_t node) {
     return {};
   }
   switch (values_.node(node).kind) {
-    case ValueKind::kTensor: return visit_tensor(node);
-    case ValueKind::kComposite:
-      return Error(ErrorCode::kUnsupported, "a tensor of several parts, which is not written yet");
+    case ValueKind::kTensor:
+    case ValueKind::kComposite: return visit_tensor(node);
     case ValueKind::kGlobal: return global(values_.text(node));
     case ValueKind::kList:
     case ValueKind::kTuple:
@@ -110,14 +122,29 @@ Result<void> Pickler::visit(std::uint32_t node) {
 }
 
 Result<void> Pickler::visit_tensor(std::uint32_t node) {
-  const auto number = static_cast<std::uint32_t>(values_.node(node).number);
-  if (selection_.has_attributes[node]) {
-    frames_.push_back({.node = node, .items = {}, .attributes_pending = true});
-    return tensors_.begin_with_attributes(number);
+  const ValueNode& value = values_.node(node);
+  const auto number = static_cast<std::uint32_t>(value.number);
+  const bool is_strided = value.kind == ValueKind::kTensor;
+  const bool with_attributes = selection_.has_attributes[node];
+  ++tensor_count_;
+  if (is_strided && file_.tensor(number).is_uninitialized()) {
+    const Result<void> written = tensors_.write(number);
+    remember(node);
+    return written;
   }
-  const Result<void> written = tensors_.write(number);
-  if (written) remember(node);
-  return written;
+  const Rebuild rebuild = is_strided ? tensors_.rebuild_of(number) : composites_.rebuild_of(number);
+  const Result<void> begun = tensors_.begin(rebuild, with_attributes);
+  if (!begun) return begun;
+  if (with_attributes) {
+    frames_.push_back({.node = node,
+                       .items = {},
+                       .attributes_pending = true,
+                       .is_parameter = rebuild.is_parameter});
+    return {};
+  }
+  tensors_.end(rebuild.is_parameter, false);
+  remember(node);
+  return {};
 }
 
 void Pickler::open(std::uint32_t node) {
@@ -173,14 +200,14 @@ Result<void> Pickler::step() {
   if (frame.next == frame.items.size()) {
     end_batch(frame);
     ++frame.next;
-    if (node.kind != ValueKind::kTensor) close(frame.node);
+    if (!is_tensor(node.kind)) close(frame.node);
   }
   if (frame.attributes_pending) {
     frame.attributes_pending = false;
     return visit(values_.children(frame.node).back());
   }
-  if (node.kind == ValueKind::kTensor) {
-    tensors_.end_with_attributes();
+  if (is_tensor(node.kind)) {
+    tensors_.end(frame.is_parameter, true);
     remember(frame.node);
   } else if (selection_.has_attributes[frame.node]) {
     out_.build();
@@ -282,7 +309,11 @@ void Pickler::device(std::string_view text) {
 
 Result<void> Pickler::global(std::string_view text) {
   const std::size_t newline = text.find('\n');
-  const checkpoint::GlobalName name{text.substr(0, newline), text.substr(newline + 1)};
+  const std::size_t split = newline == std::string_view::npos ? text.rfind('.') : newline;
+  if (split == std::string_view::npos) {
+    return Error(ErrorCode::kUnsupported, concat(quoted(text), " names no module"));
+  }
+  const checkpoint::GlobalName name{text.substr(0, split), text.substr(split + 1)};
   const Result<void> harmless = checkpoint::check_global(name, false);
   if (!harmless) return harmless;
   out_.global(name.module, name.name);
