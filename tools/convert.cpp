@@ -99,7 +99,7 @@ Run add_convert(CLI::App& app) {
   add_operand(app, arguments->target, "OUT",
               "the weight file; if absent, IN with .wmap as extension");
   add_key(app, options.checkpoint.root, "--root", "take only what is under this dotted key");
-  add_alignment(app, options.alignment_bytes);
+  add_alignment(app, options.alignment_bytes, 64, "where segments begin");
   app.add_flag("--force", options.replace_any, "replace OUT even if it is no weight file");
   app.add_flag("--no-sync", arguments->no_sync, "do not wait until the disk has the file");
   app.add_flag("--strict-globals", options.checkpoint.strict_globals,

@@ -21,14 +21,18 @@ namespace {
 
 constexpr const char* kExamples =
     "Examples:\n"
-    "  weightmap export model.wmap model.pt              # as torch.save writes it\n";
+    "  weightmap export model.wmap model.pt              # as torch.save writes it\n"
+    "  weightmap export model.wmap model.safetensors --align 4096 --drop-extras\n";
 
 struct Format {
   std::string_view name;
   std::array<std::string_view, 4> extensions;
   Result<ExportReport> (*run)(const WeightFile&, const std::string&, const ExportOptions&);
 };
-constexpr std::array kFormats{Format{"torch", {".pt", ".pth", ".ckpt", ".bin"}, export_torch}};
+constexpr std::array kFormats{
+    Format{"torch", {".pt", ".pth", ".ckpt", ".bin"}, export_torch},
+    Format{"safetensors", {".safetensors"}, export_safetensors},
+};
 
 struct Arguments {
   std::string source, target, format;
@@ -94,12 +98,16 @@ void print_json_outcome(const Arguments& arguments, const Format& format, const 
 std::string hint_for(const Error& error, const std::string& source) {
   constexpr std::array kOptions{
       std::pair{"drop_opaque", "to leave them out, add --drop-opaque"},
+      std::pair{"drop_tensors", "to leave them out, add --drop-tensors"},
+      std::pair{"drop_extras", "to leave them out, add --drop-extras"},
+      std::pair{"contiguous", "to write their elements in row-major order, add --contiguous"},
+      std::pair{"duplicate_ties", "to write the bytes once for each, add --duplicate-ties"},
   };
   if (error.code() == ErrorCode::kExists) return "to replace it all the same, add --force";
   if (error.code() == ErrorCode::kWrongKind) return hint_for_weight_file(error, source);
   if (error.code() != ErrorCode::kUnsupported) return {};
   for (const auto& [option, hint] : kOptions) {
-    if (error.message().find(option) != std::string::npos) return hint;
+    if (error.message().find(std::string("; ") + option) != std::string::npos) return hint;
   }
   return {};
 }
@@ -127,13 +135,24 @@ Run add_export(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   ExportOptions& options = arguments->options;
   add_operand(app, arguments->source, "IN", "the weight file")->required();
-  add_operand(app, arguments->target, "OUT", "the file to write: .pt, .pth, .ckpt or .bin")
+  add_operand(app, arguments->target, "OUT",
+              "the file to write: .pt, .pth, .ckpt, .bin or .safetensors")
       ->required();
-  app.add_option("--format", arguments->format, "whatever OUT is called: torch")
+  app.add_option("--format", arguments->format, "whatever OUT is called: torch or safetensors")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"torch"}));
+      ->check(CLI::IsMember({"torch", "safetensors"}));
   app.add_flag("--drop-opaque", options.drop_opaque,
                "leave out objects of unknown classes instead of refusing");
+  SafetensorsOptions& safetensors = options.safetensors;
+  app.add_flag("--contiguous", safetensors.contiguous,
+               "safetensors: write strided tensors in row-major order");
+  app.add_flag("--duplicate-ties", safetensors.duplicate_ties,
+               "safetensors: write bytes that tensors share once for each");
+  app.add_flag("--drop-extras", safetensors.drop_extras,
+               "safetensors: leave out values that are no tensors, and module versions");
+  app.add_flag("--drop-tensors", safetensors.drop_tensors,
+               "safetensors: leave out tensors that it cannot hold");
+  add_alignment(app, safetensors.alignment_bytes, 8, "safetensors: where the data begins");
   app.add_flag("--force", options.replace_any, "replace OUT even if it is something else");
   app.add_flag("--no-sync", arguments->no_sync, "do not wait until the disk has the file");
   add_json(app, arguments->style);

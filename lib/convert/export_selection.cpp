@@ -9,11 +9,10 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "convert/value_paths.h"
 
 namespace weightmap::convert {
 namespace {
-
-constexpr std::uint32_t kNobody = 0xFFFFFFFFU;
 
 // An opaque object, or one of a subclass of tensors, which only its own class can make.
 bool is_of_unknown_class(const WeightFile& file, const ValueNode& node) {
@@ -41,7 +40,7 @@ bool can_have_attributes(const WeightFile& file, const ValueNode& node) {
 class Selector {
  public:
   Selector(const WeightFile& file, const ValueGraph& values)
-      : file_(file), values_(values), parents_(values.size(), kNobody) {
+      : file_(file), values_(values), paths_(values) {
     for (const ValueNode& node : values.nodes())
       selection_.is_opaque.push_back(is_of_unknown_class(file, node));
     selection_.is_clean.assign(values.size(), true);
@@ -89,8 +88,8 @@ class Selector {
       if (item != kDroppedItem) hold(node, item);
     }
     for (const std::uint32_t child : values_.children(node)) {
-      if (selection_.is_opaque[child] && parents_[child] == kNobody) opaque_.push_back(child);
-      if (parents_[child] == kNobody) parents_[child] = node;
+      if (selection_.is_opaque[child] && !paths_.knows(child)) opaque_.push_back(child);
+      paths_.note(node, child);
     }
     const ValueNode& value = values_.node(node);
     if (!value.has_attributes) return;
@@ -100,7 +99,7 @@ class Selector {
   }
 
   void hold(std::uint32_t parent, std::uint32_t child) {
-    if (parents_[child] == kNobody) parents_[child] = parent;
+    paths_.note(parent, child);
     ++selection_.holders[child];
     kept_.push_back(child);
   }
@@ -118,7 +117,7 @@ class Selector {
     std::string list;
     for (const std::string& name : classes)
       list += concat(list.empty() ? "" : ", ", name);
-    const std::string place = path_to(opaque_.front());
+    const std::string place = paths_.path_to(opaque_.front());
     return {ErrorCode::kUnsupported,
             concat(place.empty() ? "the whole checkpoint" : quoted(place),
                    " is an object of a class that is not known, which is never written into a "
@@ -128,10 +127,10 @@ class Selector {
 
   void note_dropped() {
     for (const std::uint32_t node : opaque_) {
-      selection_.dropped.push_back(concat(path_to(node), ": an object of ", class_of(node)));
+      selection_.dropped.push_back(concat(paths_.path_to(node), ": an object of ", class_of(node)));
     }
     for (const std::uint32_t node : without_attributes_) {
-      const std::string path = path_to(node);
+      const std::string path = paths_.path_to(node);
       selection_.dropped.push_back(concat(path.empty() ? "the top" : path, ": attributes of a ",
                                           value_kind_name(values_.node(node).kind)));
     }
@@ -152,43 +151,16 @@ class Selector {
     }
   }
 
-  std::string path_to(std::uint32_t node) const {
-    std::vector<std::string> steps;
-    for (; parents_[node] != kNobody; node = parents_[node])
-      steps.push_back(step(parents_[node], node));
-    std::string path;
-    for (const std::string& step : std::ranges::reverse_view(steps))
-      path += concat(path.empty() ? "" : ".", step);
-    return path;
-  }
-
-  std::string step(std::uint32_t parent, std::uint32_t child) const {
-    const auto items = values_.items(parent);
-    const auto found = std::ranges::find(items, child);
-    if (found == items.end()) return "__dict__";
-    const auto place = static_cast<std::size_t>(found - items.begin());
-    if (!is_mapping(values_.node(parent).kind)) return concat(place);
-    if (place % 2 == 0) return "a key";
-    const std::uint32_t key = items[place - 1];
-    if (values_.node(key).kind == ValueKind::kStr) return std::string(values_.text(key));
-    return values_.node(key).kind == ValueKind::kInt ? concat(values_.integer(key)) : "?";
-  }
-
   const WeightFile& file_;
   const ValueGraph& values_;
-  std::vector<std::uint32_t> parents_;  // the first on the way down
-  std::vector<std::uint32_t> kept_;     // children of the node that is visited
-  std::vector<std::uint32_t> opaque_;   // in the order of the checkpoint
+  ValuePaths paths_;
+  std::vector<std::uint32_t> kept_;    // children of the node that is visited
+  std::vector<std::uint32_t> opaque_;  // in the order of the checkpoint
   std::vector<std::uint32_t> without_attributes_;
   Selection selection_;
 };
 
 }  // namespace
-
-bool is_mapping(ValueKind kind) {
-  return kind == ValueKind::kDict || kind == ValueKind::kOrderedDict ||
-         kind == ValueKind::kCounter || kind == ValueKind::kDefaultDict;
-}
 
 Result<Selection> select_values(const WeightFile& file,
                                 const ValueGraph& values,

@@ -31,8 +31,6 @@ std::vector<std::uint32_t> written_items(const ValueGraph& values,
                                          const Selection& selection,
                                          std::uint32_t node);
 
-bool is_mapping(ValueKind kind);  // its items are keys and values
-
 // A graph for a file without one: names to tensors, with the modules' versions as `_metadata`.
 ValueGraph values_of_names(const WeightFile& file);
 

@@ -34,20 +34,32 @@ Result<SegmentStream> SegmentStream::open(const WeightFile& file,
 Result<void> SegmentStream::copy(std::uint32_t segment, io::FileWriter& into, const Look& look) {
   const std::uint64_t size_bytes = file_.segment(segment).size_bytes;
   format::SegmentDigester digester(size_bytes);
+  const auto look_too = [&](std::span<const std::byte> bytes) {
+    digester.update(bytes);
+    look(bytes);
+  };
+  const Result<void> copied = copy_part(segment, 0, size_bytes, into, look_too);
+  if (!copied) return copied;
+  return compare(segment, digester.finish().segment);
+}
+
+Result<void> SegmentStream::copy_part(std::uint32_t segment,
+                                      std::uint64_t offset_bytes,
+                                      std::uint64_t size_bytes,
+                                      io::FileWriter& into,
+                                      const Look& look) {
   for (std::uint64_t done = 0; done < size_bytes;) {
     const std::span<std::byte> room = into.room(size_bytes - done);
-    const Result<void> read = file_.read_segment(segment, done, room);
+    const Result<void> read = file_.read_segment(segment, offset_bytes + done, room);
     if (!read) return read;
-    digester.update(room);
     look(room);
-    const std::size_t moved = room.size();
-    const Result<void> written = into.advance(moved);
+    done += room.size();
+    const Result<void> written = into.advance(room.size());
     if (!written) return written;
-    done += moved;
-    const Result<void> told = advance(moved);
+    const Result<void> told = advance(room.size());
     if (!told) return told;
   }
-  return compare(segment, digester.finish().segment);
+  return {};
 }
 
 Result<void> SegmentStream::check(std::uint32_t segment) {

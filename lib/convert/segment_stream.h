@@ -29,6 +29,14 @@ class SegmentStream {
   // kCancelled.
   Result<void> copy(std::uint32_t segment, io::FileWriter& into, const Look& look);
 
+  // Appends a part of a segment. Errors: kIo, kCancelled.
+  Result<void> copy_part(
+      std::uint32_t segment,
+      std::uint64_t offset_bytes,
+      std::uint64_t size_bytes,
+      io::FileWriter& into,
+      const Look& look = [](auto) {});
+
   // Reads a segment only to hold it against its digest. Errors as above.
   Result<void> check(std::uint32_t segment);
 

@@ -15,6 +15,7 @@
 #include "convert/composite_pickler.h"
 #include "convert/pickle_writer.h"
 #include "convert/tensor_pickler.h"
+#include "convert/value_paths.h"
 
 namespace weightmap::convert {
 namespace {

@@ -15,7 +15,8 @@ namespace weightmap {
 struct SafetensorsOptions {
   bool contiguous = false;      // write tensors with gaps or another order in row-major order
   bool duplicate_ties = false;  // write bytes that several tensors share once for each
-  bool drop_extras = false;     // leave out all that is no tensor, and module versions
+  bool drop_extras = false;     // leave out values that are no tensors, and module versions
+  bool drop_tensors = false;    // leave out tensors that safetensors cannot hold
   // Where the tensors' bytes begin is a multiple of it: a power of two, 8 to 2 MiB.
   std::uint32_t alignment_bytes = 8;
 };
@@ -56,5 +57,16 @@ struct ExportReport {
 Result<ExportReport> export_torch(const WeightFile& file,
                                   const std::string& target,
                                   const ExportOptions& options = {});
+
+// Writes `target` as the reference library writes the tensors under their names: sorted by dtype
+// and name, in row-major order, `__metadata__` as the checkpoint had it, else {"format": "pt"}.
+// What safetensors cannot say is refused by name unless options.safetensors says otherwise: ties,
+// strides, values that are no tensors, module versions, tensors without values, quantized, sparse,
+// conjugated ... ones; whether a tensor is a parameter, requires_grad, and how containers nest is
+// not written. Memory: 16 MiB for a tensor that is not in row-major order, of any size.
+// Further errors: kInvalidArgument (alignment).
+Result<ExportReport> export_safetensors(const WeightFile& file,
+                                        const std::string& target,
+                                        const ExportOptions& options = {});
 
 }  // namespace weightmap
