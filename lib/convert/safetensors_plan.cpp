@@ -217,7 +217,7 @@ class Planner {
       extras.emplace_back("module versions");
     }
     if (!extras.empty() && !options_.drop_extras) {
-      return refused(extras, "no tensors", "drop_extras");
+      return refused(extras, "no tensor, which is all that safetensors can hold", "drop_extras");
     }
     plan_.dropped.insert(plan_.dropped.end(), extras.begin(), extras.end());
     const bool says_format = std::ranges::any_of(
