@@ -12,7 +12,6 @@
 namespace weightmap::tool {
 namespace {
 
-constexpr std::uint64_t kSmallestAlignment = 64;
 constexpr std::uint64_t kLargestAlignment = 2U << 20U;
 
 struct Unit {
@@ -33,10 +32,10 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
 }
 
 // Replaces "4k" by "4096". Returns what is wrong with it, nothing if it may be taken.
-std::string parse_alignment(std::string& text) {
+std::string parse_alignment(std::string& text, std::uint32_t least) {
   const std::uint64_t bytes = parse_size(text).value_or(0);
-  if (!std::has_single_bit(bytes) || bytes < kSmallestAlignment || bytes > kLargestAlignment) {
-    return fmt::format("an alignment is a power of two from 64 to 2MiB, not {}", text);
+  if (!std::has_single_bit(bytes) || bytes < least || bytes > kLargestAlignment) {
+    return fmt::format("an alignment is a power of two from {} to 2MiB, not {}", least, text);
   }
   text = std::to_string(bytes);
   return {};
@@ -70,10 +69,10 @@ void add_key(CLI::App& app, std::string& key, const char* name, const char* what
   app.add_option(name, key, what)->type_name("KEY");
 }
 
-void add_alignment(CLI::App& app, std::uint32_t& bytes) {
-  app.add_option("--align", bytes, "where segments begin: a power of two, 64 (if absent) to 2MiB")
-      ->type_name("N")
-      ->transform(CLI::Validator(parse_alignment, ""));
+void add_alignment(CLI::App& app, std::uint32_t& bytes, std::uint32_t least, const char* what) {
+  const std::string help = fmt::format("{}: a power of two, {} (if absent) to 2MiB", what, least);
+  const auto parse = [least](std::string& text) { return parse_alignment(text, least); };
+  app.add_option("--align", bytes, help)->type_name("N")->transform(CLI::Validator(parse, ""));
 }
 
 void add_selection(CLI::App& app, SelectionOptions& selection) {

@@ -21,7 +21,8 @@ namespace weightmap::tool {
 
 CLI::Option* add_operand(CLI::App& app, std::string& path, const char* name, const char* what);
 void add_key(CLI::App& app, std::string& key, const char* name, const char* what);
-void add_alignment(CLI::App& app, std::uint32_t& bytes);
+// --align: a power of two from `least` (if absent) to 2 MiB.
+void add_alignment(CLI::App& app, std::uint32_t& bytes, std::uint32_t least, const char* what);
 // --include, --exclude, --strip-prefix, --rename.
 void add_selection(CLI::App& app, SelectionOptions& selection);
 void add_float_dtype(CLI::App& app, std::optional<Dtype>& dtype);

@@ -20,6 +20,7 @@ struct Command {
 };
 
 Run add_convert(CLI::App& app);
+Run add_export(CLI::App& app);
 Run add_inspect(CLI::App& app);
 Run add_verify(CLI::App& app);
 

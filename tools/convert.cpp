@@ -156,7 +156,7 @@ Run add_convert(CLI::App& app) {
   add_operand(app, arguments->target, "OUT",
               "the weight file; if absent, IN with .wmap as extension");
   add_key(app, options.checkpoint.root, "--root", "take only what is under this dotted key");
-  add_alignment(app, options.alignment_bytes);
+  add_alignment(app, options.alignment_bytes, 64, "where segments begin");
   add_selection(app, options.selection);
   add_float_dtype(app, options.float_dtype);
   app.add_flag("--whole-storages", options.whole_storages,

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.h"
+
 namespace weightmap::checkpoint {
 namespace {
 
@@ -68,6 +70,16 @@ std::optional<Dtype> dtype_of_storage_class(std::string_view name) {
   const auto found = std::ranges::find(kScalarTypes, name);
   if (found == kScalarTypes.end()) return std::nullopt;
   return static_cast<Dtype>(found - kScalarTypes.begin());
+}
+
+std::optional<std::string> storage_class_of(Dtype dtype) {
+  constexpr auto kTyped = std::to_array<Dtype>(
+      {Dtype::kUInt8, Dtype::kInt8, Dtype::kInt16, Dtype::kInt32, Dtype::kInt64, Dtype::kFloat16,
+       Dtype::kFloat32, Dtype::kFloat64, Dtype::kComplex64, Dtype::kComplex128, Dtype::kBool,
+       Dtype::kQInt8, Dtype::kQUInt8, Dtype::kQInt32, Dtype::kBFloat16, Dtype::kQUInt4x2,
+       Dtype::kQUInt2x4});
+  if (std::ranges::find(kTyped, dtype) == kTyped.end()) return std::nullopt;
+  return concat(kScalarTypes[static_cast<std::size_t>(dtype)], kSuffix);
 }
 
 }  // namespace weightmap::checkpoint

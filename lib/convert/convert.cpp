@@ -4,10 +4,8 @@
 #include "weightmap/convert.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
-#include "base/file_kind.h"
 #include "base/float_cast.h"
 #include "base/strided.h"
 #include "base/text.h"
@@ -16,6 +14,7 @@
 #include "convert/cast.h"
 #include "convert/plan.h"
 #include "convert/select.h"
+#include "convert/target.h"
 #include "convert/trim.h"
 #include "format/segment_digest.h"
 #include "io/file.h"
@@ -27,27 +26,11 @@ namespace {
 using checkpoint::Checkpoint;
 using convert::Plan;
 
-// A target that exists must be a weight file, or the caller's wish; never a file of the source.
-Result<void> check_target(const std::vector<io::File>& sources,
-                          const std::string& target,
-                          const ConvertOptions& options) {
-  const Result<io::File> existing = io::File::open(target);
-  if (!existing) {
-    if (existing.error().code() == ErrorCode::kNotFound) return {};
-    return existing.error();
-  }
-  if (std::ranges::find(sources, existing->identity(), &io::File::identity) != sources.end()) {
-    return Error(ErrorCode::kInvalidArgument,
-                 concat(target, ": source and target are the same file"));
-  }
-  std::array<std::byte, kFileKindBytes> first{};
-  const auto size = std::min<std::uint64_t>(first.size(), existing->size_bytes());
-  const Result<void> read = existing->read_at(0, std::span(first.data(), size));
-  if (!read) return read.error();
-  const FileKind kind = detect_file_kind(std::span<const std::byte>(first.data(), size));
-  if (kind == FileKind::kWeightFile || options.replace_any) return {};
-  return Error(ErrorCode::kExists,
-               concat(target, ": exists and is ", file_kind_text(kind), ", not a weight file"));
+std::vector<io::FileIdentity> identities_of(const std::vector<io::File>& files) {
+  std::vector<io::FileIdentity> identities;
+  for (const io::File& file : files)
+    identities.push_back(file.identity());
+  return identities;
 }
 
 // An error if CRCs were to be verified and one of these differs.
@@ -258,7 +241,11 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
                                          const ConvertOptions& options) {
   const Result<Checkpoint> source = open_source(source_path, options.checkpoint);
   if (!source) return source.error();
-  const Result<void> target_ok = check_target(source->files, target, options);
+  const Result<void> target_ok =
+      convert::check_target(target, {.kind = "a weight file",
+                                     .is_kind = convert::is_weight_file,
+                                     .replace_any = options.replace_any,
+                                     .sources = identities_of(source->files)});
   if (!target_ok) return target_ok.error();
   ConvertReport report{.source_kind = source->kind};
   const Result<Plan> plan = make_changed_plan(*source, options, report);

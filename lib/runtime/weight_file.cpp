@@ -263,4 +263,21 @@ Result<ValueGraph> WeightFile::values() const {
   return std::move(extras->values);
 }
 
+Result<void> WeightFile::read_segment(std::uint32_t segment,
+                                      std::uint64_t offset_bytes,
+                                      std::span<std::byte> into) const {
+  const std::uint64_t begin_bytes = state_->index.segments[segment].offset_bytes();
+  return state_->mapped.read_at(begin_bytes + offset_bytes, into);
+}
+
+Result<std::vector<Digest>> WeightFile::segment_digests() const {
+  const Result<format::Extras> extras = read_file_extras(*state_);
+  if (!extras) return extras.error();
+  std::vector<Digest> digests;
+  for (std::uint32_t segment = 0; segment < segment_count(); ++segment) {
+    digests.push_back(format::recorded_digest(*extras, segment).value_or(Digest{}));
+  }
+  return digests;
+}
+
 }  // namespace weightmap

@@ -82,10 +82,44 @@ class LargeFiles(unittest.TestCase):
                 self.assertTrue(holds(file, offset, record), name)
         self.assertEqual(run_measured("verify", self.target)[0], 0)
 
+    def export_and_compare(self, storages):
+        """To both formats, which outside readers take, in little memory; the archive back again."""
+        self.source.unlink()
+        archive_path, safetensors = self.target.with_suffix(".pt"), self.target.with_suffix(".safetensors")
+        for path in (archive_path, safetensors):
+            code, peak_bytes = run_measured("export", self.target, path, "--no-sync")
+            size_bytes = path.stat().st_size
+            print(f"{size_bytes / GIB:.2f} GiB exported in {peak_bytes / MIB:.0f} MiB of memory")
+            self.assertEqual(code, 0)
+            self.assertLessEqual(peak_bytes, PEAK_LIMIT_BYTES)
+            self.check_safetensors(path, storages) if path is safetensors else self.check_archive(path)
+            path.unlink()
+
+    def check_archive(self, path):
+        with zipfile.ZipFile(path) as archive:
+            self.assertIsNone(archive.testzip())
+        again = self.target.with_suffix(".again")
+        self.assertEqual(run_measured("convert", path, again)[0], 0)
+        with open(self.target, "rb") as ours, open(again, "rb") as theirs:
+            while piece := ours.read(CHUNK_BYTES):
+                self.assertEqual(piece, theirs.read(CHUNK_BYTES))
+            self.assertEqual(theirs.read(1), b"")
+        again.unlink()
+
+    def check_safetensors(self, path, storages):
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+            for name, record in storages.items():
+                begin, end = header[name]["data_offsets"]
+                self.assertEqual(end - begin, record.size)
+                self.assertTrue(holds(file, 8 + size + begin, record), name)
+
     def test_two_gibibytes_convert_in_constant_memory(self):
         storages = {f"layers.{n}.weight": storage(256 * MIB, n) for n in range(8)}
         write_checkpoint(self.source, storages)
         self.convert_and_compare(storages)
+        self.export_and_compare(storages)
 
     def test_records_beyond_four_gibibytes_are_found(self):
         storages = {f"layers.{n}.bias": storage(4096 * (n + 1), n) for n in range(3)}
@@ -102,6 +136,7 @@ class LargeFiles(unittest.TestCase):
         }
         write_checkpoint(self.source, storages)
         self.convert_and_compare(storages)
+        self.export_and_compare(storages)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,16 @@ class WeightFile {
   // Errors: kIo, kCorrupt.
   Result<ValueGraph> values() const;
 
+  // Copies a part of a segment by read(2), not through the mapping: no page of it stays in memory
+  // on this process's account, and a file cut short is an error, not a signal.
+  // REQUIRES: the range lies inside the segment. Errors: kIo, kCorrupt.
+  Result<void> read_segment(std::uint32_t segment,
+                            std::uint64_t offset_bytes,
+                            std::span<std::byte> into) const;
+
+  // One a segment, zero where none is recorded (FORMAT.md 4). Errors: those of values().
+  Result<std::vector<Digest>> segment_digests() const;
+
   // Reads every byte: padding against zero, segments against their digests. Errors: kIo, kCorrupt
   // (the extras themselves), kCancelled. Damage is no error: it is in the report.
   Result<VerifyReport> verify(const VerifyOptions& options = {}) const;

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two passes over the graph without recursion: one up, children first, finds what cannot be
+// written; one down from the root, in the order of the checkpoint, finds what is.
+#include "convert/export_selection.h"
+
+#include <algorithm>
+#include <ranges>
+#include <set>
+#include <string_view>
+
+#include "base/text.h"
+#include "convert/value_paths.h"
+
+namespace weightmap::convert {
+namespace {
+
+// An opaque object, or one of a subclass of tensors, which only its own class can make.
+bool is_of_unknown_class(const WeightFile& file, const ValueNode& node) {
+  if (node.kind != ValueKind::kComposite) return node.kind == ValueKind::kOpaque;
+  return file.composite(static_cast<std::uint32_t>(node.number)).kind() ==
+         CompositeKind::kWrapperSubclass;
+}
+
+// "module\nname" as people write it.
+std::string dotted(std::string_view global) {
+  std::string text(global);
+  std::ranges::replace(text, '\n', '.');
+  return text;
+}
+
+// A plain dict, a list ... has none in Python; nor has a tensor without a shape when it is pickled.
+bool can_have_attributes(const WeightFile& file, const ValueNode& node) {
+  if (node.kind == ValueKind::kTensor) {
+    return !file.tensor(static_cast<std::uint32_t>(node.number)).is_uninitialized();
+  }
+  if (node.kind == ValueKind::kComposite) return true;
+  return is_mapping(node.kind) && node.kind != ValueKind::kDict;
+}
+
+class Selector {
+ public:
+  Selector(const WeightFile& file, const ValueGraph& values)
+      : file_(file), values_(values), paths_(values) {
+    for (const ValueNode& node : values.nodes())
+      selection_.is_opaque.push_back(is_of_unknown_class(file, node));
+    selection_.is_clean.assign(values.size(), true);
+    selection_.holders.assign(values.size(), 0);
+    selection_.has_attributes.assign(values.size(), false);
+  }
+
+  Result<Selection> run(bool drop_opaque) {
+    find_unclean();
+    walk();
+    if (!opaque_.empty() && (!drop_opaque || selection_.is_opaque[values_.root()]))
+      return refusal();
+    note_dropped();
+    return std::move(selection_);
+  }
+
+ private:
+  void find_unclean() {
+    const auto clean = [this](std::uint32_t node) -> bool { return selection_.is_clean[node]; };
+    for (std::uint32_t node = 0; node < values_.size(); ++node) {
+      selection_.is_clean[node] =
+          !selection_.is_opaque[node] && std::ranges::all_of(values_.children(node), clean);
+    }
+  }
+
+  void walk() {
+    std::vector<bool> seen(values_.size(), false);
+    std::vector<std::uint32_t> stack{values_.root()};
+    selection_.holders[values_.root()] = 1;
+    if (selection_.is_opaque[values_.root()]) opaque_.push_back(values_.root());
+    while (!stack.empty()) {
+      const std::uint32_t node = stack.back();
+      stack.pop_back();
+      if (seen[node]) continue;
+      seen[node] = true;
+      if (!selection_.is_opaque[node]) visit(node);
+      for (const std::uint32_t child : std::ranges::reverse_view(kept_))
+        stack.push_back(child);
+      kept_.clear();
+    }
+  }
+
+  void visit(std::uint32_t node) {
+    for (const std::uint32_t item : written_items(values_, selection_, node)) {
+      if (item != kDroppedItem) hold(node, item);
+    }
+    for (const std::uint32_t child : values_.children(node)) {
+      if (selection_.is_opaque[child] && !paths_.knows(child)) opaque_.push_back(child);
+      paths_.note(node, child);
+    }
+    const ValueNode& value = values_.node(node);
+    if (!value.has_attributes) return;
+    if (!can_have_attributes(file_, value)) return without_attributes_.push_back(node);
+    selection_.has_attributes[node] = true;
+    hold(node, values_.children(node).back());
+  }
+
+  void hold(std::uint32_t parent, std::uint32_t child) {
+    paths_.note(parent, child);
+    ++selection_.holders[child];
+    kept_.push_back(child);
+  }
+
+  std::string class_of(std::uint32_t node) const {
+    const ValueNode& value = values_.node(node);
+    if (value.kind == ValueKind::kOpaque) return dotted(values_.text(node));
+    return std::string(file_.composite(static_cast<std::uint32_t>(value.number)).class_name());
+  }
+
+  Error refusal() const {
+    std::set<std::string> classes;
+    for (const std::uint32_t node : opaque_)
+      classes.insert(quoted(class_of(node)));
+    std::string list;
+    for (const std::string& name : classes)
+      list += concat(list.empty() ? "" : ", ", name);
+    const std::string place = paths_.path_to(opaque_.front());
+    return {ErrorCode::kUnsupported,
+            concat(place.empty() ? "the whole checkpoint" : quoted(place),
+                   " is an object of a class that is not known, which is never written into a "
+                   "pickle (all such classes: ",
+                   list, place.empty() ? ")" : "); drop_opaque leaves them out")};
+  }
+
+  void note_dropped() {
+    for (const std::uint32_t node : opaque_) {
+      selection_.dropped.push_back(concat(paths_.path_to(node), ": an object of ", class_of(node)));
+    }
+    for (const std::uint32_t node : without_attributes_) {
+      const std::string path = paths_.path_to(node);
+      selection_.dropped.push_back(concat(path.empty() ? "the top" : path, ": attributes of a ",
+                                          value_kind_name(values_.node(node).kind)));
+    }
+    note_tensors();
+  }
+
+  // Those that only what was dropped had.
+  void note_tensors() {
+    for (std::uint32_t node = 0; node < values_.size(); ++node) {
+      const ValueNode& value = values_.node(node);
+      if (selection_.holders[node] > 0 || selection_.is_opaque[node]) continue;
+      const auto number = static_cast<std::uint32_t>(value.number);
+      if (value.kind == ValueKind::kTensor) {
+        selection_.dropped.push_back(concat(file_.name(number), ": a tensor"));
+      } else if (value.kind == ValueKind::kComposite) {
+        selection_.dropped.push_back(concat(file_.composite_name(number), ": a tensor"));
+      }
+    }
+  }
+
+  const WeightFile& file_;
+  const ValueGraph& values_;
+  ValuePaths paths_;
+  std::vector<std::uint32_t> kept_;    // children of the node that is visited
+  std::vector<std::uint32_t> opaque_;  // in the order of the checkpoint
+  std::vector<std::uint32_t> without_attributes_;
+  Selection selection_;
+};
+
+}  // namespace
+
+Result<Selection> select_values(const WeightFile& file,
+                                const ValueGraph& values,
+                                bool drop_opaque) {
+  return Selector(file, values).run(drop_opaque);
+}
+
+std::vector<std::uint32_t> written_items(const ValueGraph& values,
+                                         const Selection& selection,
+                                         std::uint32_t node) {
+  const ValueKind kind = values.node(node).kind;
+  if (kind == ValueKind::kTensor || kind == ValueKind::kComposite) return {};
+  const auto items = values.items(node);
+  std::vector<std::uint32_t> written;
+  written.reserve(items.size());
+  if (is_mapping(kind)) {
+    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+      if (!selection.is_clean[items[i]] || selection.is_opaque[items[i + 1]]) continue;
+      written.push_back(items[i]);
+      written.push_back(items[i + 1]);
+    }
+    return written;
+  }
+  const bool is_set = kind == ValueKind::kSet || kind == ValueKind::kFrozenSet;
+  for (const std::uint32_t item : items) {
+    if (!selection.is_opaque[item] && (!is_set || selection.is_clean[item])) {
+      written.push_back(item);
+    } else if (!is_set) {
+      written.push_back(kDroppedItem);
+    }
+  }
+  return written;
+}
+
+ValueGraph values_of_names(const WeightFile& file) {
+  ValueGraph values;
+  std::vector<std::uint32_t> items;
+  for (std::uint32_t number = 0; number < file.tensor_count(); ++number) {
+    if (file.tensor(number).is_part()) continue;
+    items.push_back(values.add_text(ValueKind::kStr, file.name(number)));
+    items.push_back(values.add_number(ValueKind::kTensor, number));
+  }
+  for (std::uint32_t number = 0; number < file.composite_count(); ++number) {
+    items.push_back(values.add_text(ValueKind::kStr, file.composite_name(number)));
+    items.push_back(values.add_number(ValueKind::kComposite, number));
+  }
+  std::vector<std::uint32_t> versions;
+  for (const ModuleVersion& module : file.modules()) {
+    versions.push_back(values.add_text(ValueKind::kStr, module.path));
+    const std::uint32_t version[] = {
+        values.add_text(ValueKind::kStr, "version"),
+        values.add_number(ValueKind::kInt, static_cast<std::uint64_t>(module.version))};
+    versions.push_back(values.add_parent(ValueKind::kDict, version));
+  }
+  if (!versions.empty()) {
+    const std::uint32_t attribute[] = {values.add_text(ValueKind::kStr, "_metadata"),
+                                       values.add_parent(ValueKind::kOrderedDict, versions)};
+    items.push_back(values.add_parent(ValueKind::kDict, attribute));
+  }
+  values.add_parent(ValueKind::kOrderedDict, items, {}, !versions.empty());
+  return values;
+}
+
+}  // namespace weightmap::convert

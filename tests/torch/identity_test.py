@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was converted and exported again is what PyTorch loads from the checkpoint itself.
+
+Usage: identity_test.py WEIGHTMAP DATA
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import zipfile
+
+from need_torch import need
+
+need()
+
+import torch  # noqa: E402
+
+WEIGHTMAP, DATA = sys.argv[1], pathlib.Path(sys.argv[2])
+sys.path.append(str(DATA / "checkpoints"))
+
+import generated  # noqa: E402
+import make  # noqa: E402
+from compare_objects import Difference, compare  # noqa: E402
+
+
+def run(*command):
+    done = subprocess.run([WEIGHTMAP, *map(str, command)], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def load(path, **options):
+    return torch.load(path, **{"weights_only": False, "map_location": "cpu"} | options)
+
+
+def loads_safely(path):
+    try:
+        load(path, weights_only=True)
+        return True
+    except Exception:
+        return False
+
+
+def without(value, dropped):
+    """The object less what the export says that it left out: `path: what`."""
+    for line in dropped:
+        path, what = line.split(": ", 1)
+        if what == "a tensor":
+            continue
+        *parents, last = path.split(".")
+        parent = value
+        for step in parents:
+            parent = parent[int(step)] if isinstance(parent, list) else parent[step]
+        if isinstance(parent, list):
+            parent[int(last)] = None
+        else:
+            del parent[last]
+    return value
+
+
+class Identity(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.exported = self.folder / "exported.pt"
+
+    def export(self, source):
+        """Returns what was dropped."""
+        weight_file = self.folder / "model.wmap"
+        code, _, error = run("convert", source, weight_file, "--no-sync")
+        self.assertEqual(code, 0, error)
+        command = ["export", weight_file, self.exported, "--force", "--no-sync", "--json"]
+        code, text, _ = run(*command)
+        if code == 1 and "drop_opaque" in text:
+            self.assertFalse(self.exported.exists(), "a refused export left a file behind")
+            code, text, _ = run(*command, "--drop-opaque")
+        self.assertEqual(code, 0, text)
+        return json.loads(text)["dropped"]
+
+    def check(self, source):
+        dropped = self.export(source)
+        original = without(load(source), dropped)
+        for options in [{}, {"mmap": True}]:
+            compare(load(self.exported, **options), original)
+        if loads_safely(source):
+            self.assertEqual(dropped, [])
+            compare(load(self.exported, weights_only=True), load(source, weights_only=True))
+        self.check_archive()
+        self.exported.unlink()
+
+    def check_archive(self):
+        """Records as torch.save has them: their order, every one aligned, none damaged."""
+        with zipfile.ZipFile(self.exported) as archive:
+            self.assertIsNone(archive.testzip())
+            names = [name.removeprefix("archive/") for name in archive.namelist()]
+            data = names[4:-1]
+            first = ["data.pkl", ".format_version", ".storage_alignment", "byteorder"]
+            self.assertEqual(names, [*first, *[f"data/{i}" for i in range(len(data))], "version"])
+        reader = torch._C.PyTorchFileReader(str(self.exported))
+        for name in names:
+            self.assertEqual(reader.get_record_offset(name) % 64, 0, name)
+
+    def test_fixtures(self):
+        sources = sorted((DATA / "checkpoints").glob("torch-*/*.pt"))
+        self.assertGreater(len(sources), 20)
+        for source in sources:
+            with self.subTest(source=f"{source.parent.name}/{source.name}"):
+                self.check(source)
+
+    def test_what_this_version_of_pytorch_saves(self):
+        cases = make.CASES | generated.CASES
+        for name, case in cases.items():
+            with self.subTest(case=name):
+                source = self.folder / f"{name}.pt"
+                torch.save(case(), source)
+                self.check(source)
+
+    def test_the_exported_object_can_be_saved_again(self):
+        source = DATA / "checkpoints/torch-2.13/training.pt"
+        self.export(source)
+        again = self.folder / "again.pt"
+        torch.save(load(self.exported), again)
+        compare(load(again), load(source))
+
+    def test_the_comparison_sees_differences(self):
+        for what, ours, theirs in generated.DIFFERENCES:
+            with self.subTest(what=what), self.assertRaises(Difference):
+                compare(ours(), theirs())
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main(argv=sys.argv[:1]))
