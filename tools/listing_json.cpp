@@ -21,7 +21,8 @@ Json data_file_json(const DataFileInfo& file) {
           {"kind", file.kind},
           {"size_bytes", file.size_bytes},
           {"alignment_bytes", file.alignment_bytes == 0 ? Json() : Json(file.alignment_bytes)},
-          {"identity", digest_json(file.identity)}};
+          {"identity", digest_json(file.identity)},
+          {"problem", file.problem.empty() ? Json() : Json(file.problem)}};
 }
 
 // Appends a word where it holds.

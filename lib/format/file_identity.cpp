@@ -34,7 +34,8 @@ Result<Digest> digest_of_range(const Source& source, const Range& range) {
   DigestStream digest;
   std::vector<std::byte> piece(std::min<std::uint64_t>(range.size_bytes, kPieceBytes));
   for (std::uint64_t at = range.offset_bytes; at < range.end();) {
-    const auto now = std::span(piece).first(std::min<std::uint64_t>(piece.size(), range.end() - at));
+    const auto now =
+        std::span(piece).first(std::min<std::uint64_t>(piece.size(), range.end() - at));
     const Result<void> read = source.read(at, now);
     if (!read) return read.error();
     digest.update(now);

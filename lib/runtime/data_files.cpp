@@ -80,8 +80,8 @@ Result<std::vector<Sibling>> open_siblings(const format::IndexView& index,
       siblings.push_back({std::move(*mapped), {}});
       continue;
     }
-    const Error problem = mapped.error().with_context(
-        concat("data file ", quoted(format::text_of(expected.name()))));
+    const Error problem =
+        mapped.error().with_context(concat("data file ", quoted(format::text_of(expected.name()))));
     if (options.need_data_files) return problem;
     siblings.push_back({std::nullopt, problem.message()});
   }

@@ -98,16 +98,14 @@ class Verification {
 
   void check_all_padding() {
     for (const Range& range : padding_) {
-      check({0, range}, [&](std::span<const std::byte> bytes) {
-        return format::check_padding(range, bytes);
-      });
+      check({0, range},
+            [&](std::span<const std::byte> bytes) { return format::check_padding(range, bytes); });
     }
   }
 
   void check(const Task& task) {
-    check({task.data_file, task.chunk.range}, [&](std::span<const std::byte> bytes) {
-      return format::check_chunk(task.chunk, bytes);
-    });
+    check({task.data_file, task.chunk.range},
+          [&](std::span<const std::byte> bytes) { return format::check_chunk(task.chunk, bytes); });
   }
 
   // REQUIRES: the data file is open.

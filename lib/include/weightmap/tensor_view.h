@@ -54,8 +54,8 @@ class TensorView {
   bool has_no_values() const { return is_meta() || is_uninitialized(); }
 
   // The elements in place. Errors, kMismatch: T is not the dtype, the elements are not contiguous,
-  // are stored conjugated or negated, have no values, are absent, or lie at an address T cannot have.
-  // The result's bytes are the mapping's own; touching them is what reads the file.
+  // are stored conjugated or negated, have no values, are absent, or lie at an address T cannot
+  // have. The result's bytes are the mapping's own; touching them is what reads the file.
   template <Element T>
   Result<std::span<const T>> values() const {
     const Result<void> fit = check_values(*kDtypeOf<T>, alignof(T));

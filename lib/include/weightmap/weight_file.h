@@ -89,11 +89,11 @@ struct VerifyOptions {
 
 // A weight file, open: its header and index read into private memory and verified, its bytes and
 // those of the data files beside it mapped read-only, one mapping a file, and shared with every
-// process that maps the same files. A handle: copies share the mappings, which live until the last copy, and the last module bound to it, is gone. All
-// functions are safe from several threads.
+// process that maps the same files. A handle: copies share the mappings, which live until the last
+// copy, and the last module bound to it, is gone. All functions are safe from several threads.
 //
-// The files must not be changed or cut short while they are open (replace it by rename): a reader of
-// a page that is gone gets SIGBUS. schema/FORMAT.md 8 has all such caveats.
+// The files must not be changed or cut short while they are open (replace it by rename): a reader
+// of a page that is gone gets SIGBUS. schema/FORMAT.md 8 has all such caveats.
 class WeightFile {
  public:
   // Cost: that of the index; no byte of a tensor is read. Errors: kNotFound, kIo; kWrongKind (the
