@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::array kCommands{
     Command{"convert", "Write a PyTorch checkpoint as a weight file", add_convert},
+    Command{"adopt", "Write an index over a checkpoint that stays where it is", add_adopt},
     Command{"inspect", "Show what is in a weight file or a checkpoint", add_inspect},
     Command{"verify", "Check every byte of a weight file", add_verify},
 };

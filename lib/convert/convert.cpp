@@ -3,17 +3,13 @@
 // once. Header and index come last, into room that was left for them.
 #include "weightmap/convert.h"
 
-#include <array>
-#include <optional>
-
-#include "base/file_kind.h"
 #include "base/strided.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/storage_reader.h"
 #include "convert/plan.h"
+#include "convert/target_file.h"
 #include "format/segment_digest.h"
-#include "io/file.h"
 #include "io/file_writer.h"
 
 namespace weightmap {
@@ -21,29 +17,6 @@ namespace {
 
 using checkpoint::Checkpoint;
 using convert::Plan;
-
-// A target that exists must be a weight file, or the caller's wish; never the source itself.
-Result<void> check_target(const io::File& source,
-                          const std::string& target,
-                          const ConvertOptions& options) {
-  const Result<io::File> existing = io::File::open(target);
-  if (!existing) {
-    if (existing.error().code() == ErrorCode::kNotFound) return {};
-    return existing.error();
-  }
-  if (existing->identity() == source.identity()) {
-    return Error(ErrorCode::kInvalidArgument,
-                 concat(target, ": source and target are the same file"));
-  }
-  std::array<std::byte, kFileKindBytes> first{};
-  const auto size = std::min<std::uint64_t>(first.size(), existing->size_bytes());
-  const Result<void> read = existing->read_at(0, std::span(first.data(), size));
-  if (!read) return read.error();
-  const FileKind kind = detect_file_kind(std::span<const std::byte>(first.data(), size));
-  if (kind == FileKind::kWeightFile || options.replace_any) return {};
-  return Error(ErrorCode::kExists,
-               concat(target, ": exists and is ", file_kind_text(kind), ", not a weight file"));
-}
 
 // Moves the segments' bytes into the target and learns their digests.
 class DataPass {
@@ -109,29 +82,11 @@ Result<Digest> write_file(const Checkpoint& source,
                           const format::Layout& layout,
                           const std::string& target,
                           const ConvertOptions& options) {
-  Result<io::FileWriter> writer =
-      io::FileWriter::create(target, {.size_bytes = layout.file_size_bytes, .sync = options.sync});
+  Result<io::FileWriter> writer = convert::begin_file(layout, target, options.sync);
   if (!writer) return writer.error();
-  const Result<void> reserved = writer->pad_to(layout.header.blob.offset_bytes);
-  if (!reserved) return reserved.error();
   const auto digests = DataPass(source, plan, layout, options, *writer).run();
   if (!digests) return digests.error();
-  const Result<std::vector<std::byte>> front = encode_front(plan.content, layout, *digests);
-  if (!front) return front.error().with_context(target);
-  const Result<void> rewritten = writer->rewrite(0, *front);
-  if (!rewritten) return rewritten.error();
-  const Result<void> committed = writer->commit();
-  if (!committed) return committed.error();
-  const Result<format::Header> header = format::read_header(*front, layout.file_size_bytes);
-  if (!header) return header.error().with_context(target);
-  return header->index_digest;
-}
-
-std::uint64_t sum(const std::vector<std::uint64_t>& sizes) {
-  std::uint64_t total = 0;
-  for (const std::uint64_t size : sizes)
-    total += size;
-  return total;
+  return convert::finish_file(*writer, plan.content, layout, *digests, target);
 }
 
 Result<Checkpoint> open_source(const std::string& path, const CheckpointOptions& options) {
@@ -164,7 +119,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
                                          const ConvertOptions& options) {
   const Result<Checkpoint> source = open_source(source_path, options.checkpoint);
   if (!source) return source.error();
-  const Result<void> target_ok = check_target(source->files.front(), target, options);
+  const Result<void> target_ok = convert::check_target(source->files, target, options.replace_any);
   if (!target_ok) return target_ok.error();
   const Result<Plan> plan = convert::make_plan(*source, options);
   if (!plan) return plan.error().with_context(source_path);
@@ -179,7 +134,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   return ConvertReport{.source_kind = source->kind,
                        .tensor_count = static_cast<std::uint32_t>(plan->content.tensors.size()),
                        .segment_count = static_cast<std::uint32_t>(layout->segments.size()),
-                       .data_bytes = sum(plan->content.segment_sizes_bytes),
+                       .data_bytes = convert::sum(plan->content.segment_sizes_bytes),
                        .file_bytes = layout->file_size_bytes,
                        .digest = *digest,
                        .opaque_classes = plan->opaque_classes};
