@@ -66,8 +66,10 @@ void print_text(const Outcome& outcome) {
   }
   print("time     {}\n", human_pace(report.bytes_checked, outcome.seconds));
   if (!report.ok()) return;
+  const bool is_whole = report.segments_without_digest == 0;
+  const char* verdict = is_whole ? "no damage" : "no damage in what can be checked";
   print("{}: {}\n", printable(outcome.file.path()),
-        coloured(screen_of(stdout), Colour::kGreen, "no damage"));
+        coloured(screen_of(stdout), Colour::kGreen, verdict));
 }
 
 Json damage_json(const Damage& damage) {

@@ -15,8 +15,7 @@
 namespace weightmap {
 namespace {
 
-constexpr std::string_view kWayOut =
-    ": put back the file that the weight file was made for, or make the weight file anew";
+constexpr std::string_view kWayOut = ": put that file back, or make the weight file anew";
 
 template <typename... Pieces>
 Error other_file(const Pieces&... pieces) {
@@ -27,7 +26,7 @@ Error other_file(const Pieces&... pieces) {
 // What stands in for the file may be anything: a FIFO, a directory, a dead link.
 Error not_opened(const Error& error) {
   if (error.code() == ErrorCode::kNotFound) {
-    return {ErrorCode::kNotFound, concat("is missing, its tensors have no values", kWayOut)};
+    return {ErrorCode::kNotFound, concat("is missing", kWayOut)};
   }
   const bool is_other = error.code() == ErrorCode::kInvalidArgument;
   return {is_other ? ErrorCode::kCorrupt : error.code(), error.message()};

@@ -177,7 +177,7 @@ TEST_CASE("a missing data file is told with its name and what to do") {
   const Pair pair(zip_data());
   std::filesystem::remove(pair.dir / "data");
   expect_refusal(pair.path, ErrorCode::kNotFound, "is missing");
-  expect_refusal(pair.path, ErrorCode::kNotFound, "put back the file");
+  expect_refusal(pair.path, ErrorCode::kNotFound, "put that file back");
 }
 
 TEST_CASE("a data file that is another one is refused") {
