@@ -19,6 +19,7 @@ struct Command {
   Run (*add)(CLI::App& app);  // declares options and operands; what it returns owns them
 };
 
+Run add_adopt(CLI::App& app);
 Run add_convert(CLI::App& app);
 Run add_export(CLI::App& app);
 Run add_inspect(CLI::App& app);

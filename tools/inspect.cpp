@@ -32,7 +32,7 @@ Result<Listing> list_opened(const WeightFile& file) {
 }
 
 Result<Listing> list_any(const Arguments& arguments) {
-  const auto file = WeightFile::open(arguments.path);
+  const auto file = WeightFile::open(arguments.path, {.need_data_files = false});
   if (file && !arguments.options.root.empty()) {
     return Error(ErrorCode::kInvalidArgument,
                  arguments.path + ": --root is for checkpoints, this is a weight file");

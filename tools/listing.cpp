@@ -77,7 +77,7 @@ Listing list_weight_file(const WeightFile& file) {
   for (std::uint32_t i = 0; i < file.tensor_count(); ++i) {
     const TensorView view = file.tensor(i);
     const TensorPlace place = file.place(i);
-    listing.tensors.push_back({view, place.segment, place.offset_bytes, view.extent().size()});
+    listing.tensors.push_back({view, place.segment, place.offset_bytes, place.size_bytes});
   }
   for (std::uint32_t i = 0; i < file.composite_count(); ++i) {
     listing.composites.push_back(file.composite(i));

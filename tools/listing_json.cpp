@@ -17,11 +17,13 @@ Json digest_json(const Digest& digest) {
 }
 
 Json data_file_json(const DataFileInfo& file) {
-  return {{"name", file.name},
-          {"kind", file.kind},
-          {"size_bytes", file.size_bytes},
-          {"alignment_bytes", file.alignment_bytes == 0 ? Json() : Json(file.alignment_bytes)},
-          {"identity", digest_json(file.identity)}};
+  Json json{{"name", file.name},
+            {"kind", file.kind},
+            {"size_bytes", file.size_bytes},
+            {"alignment_bytes", file.alignment_bytes == 0 ? Json() : Json(file.alignment_bytes)},
+            {"identity", digest_json(file.identity)}};
+  if (!file.problem.empty()) json["problem"] = file.problem;
+  return json;
 }
 
 // Appends a word where it holds.

@@ -4,6 +4,7 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <span>
 #include <tuple>
 
 #include "output.h"
@@ -166,6 +167,19 @@ void print_heading(const Listing& listing, const Screen& screen) {
   if (!listing.format_version) print_line(screen, "what weightmap convert would write:");
 }
 
+// The files beside a weight file that its tensors lie in.
+void print_data_files(const Listing& listing, const Screen& screen) {
+  if (listing.data_files.size() < 2) return;
+  put("\n");
+  print_line(screen, fmt::format("data files beside it: {}", listing.data_files.size() - 1));
+  for (const DataFileInfo& file : std::span(listing.data_files).subspan(1)) {
+    print_line(screen,
+               fmt::format("  {}: {}, {}, alignment {}", printable(file.name), file.kind,
+                           human_bytes(file.size_bytes), human_bytes(file.alignment_bytes)));
+    if (!file.problem.empty()) print_line(screen, "    " + printable(file.problem));
+  }
+}
+
 // One line a composite: what it is, its numbers, the roles of its parts.
 std::string composite_line(const CompositeView& composite) {
   std::string line = fmt::format("  {}: {} of {} {}", printable(composite.name()),
@@ -271,6 +285,7 @@ void print_listing_table(const Listing& listing, const Screen& screen) {
   print_tensors(listing, screen);
   put("\n");
   print_line(screen, totals_text(listing));
+  print_data_files(listing, screen);
   print_composites(listing, screen);
   print_modules(listing, screen);
   print_extras(listing, screen);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::array kCommands{
     Command{"convert", "Write a PyTorch checkpoint as a weight file", add_convert},
+    Command{"adopt", "Write an index over a checkpoint that stays where it is", add_adopt},
     Command{"export", "Write a weight file as a PyTorch checkpoint or safetensors", add_export},
     Command{"inspect", "Show what is in a weight file or a checkpoint", add_inspect},
     Command{"verify", "Check every byte of a weight file", add_verify},

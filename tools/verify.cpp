@@ -45,7 +45,9 @@ Result<Outcome> verify(const std::string& path) {
   return Outcome{std::move(*report), *file, progress.seconds()};
 }
 
-void print_damage(const Damage& damage) {
+void print_damage(const WeightFile& file, const Damage& damage) {
+  const DataFileInfo data_file = file.data_files()[damage.data_file];
+  if (damage.data_file != 0) print("{}: ", printable(data_file.name));
   print("bytes {} to {}: {}\n", damage.begin_bytes, damage.end_bytes - 1, printable(damage.what));
   for (const std::string_view name : damage.tensors) {
     print("  {}\n", printable(name));
@@ -55,7 +57,7 @@ void print_damage(const Damage& damage) {
 void print_text(const Outcome& outcome) {
   const VerifyReport& report = outcome.report;
   for (const Damage& damage : report.damages) {
-    print_damage(damage);
+    print_damage(outcome.file, damage);
   }
   print("checked  header, index, extras, padding; {}, {}, against digests\n",
         counted(report.segments_checked, "segment"), human_bytes(report.bytes_checked));
@@ -64,12 +66,15 @@ void print_text(const Outcome& outcome) {
   }
   print("time     {}\n", human_pace(report.bytes_checked, outcome.seconds));
   if (!report.ok()) return;
+  const bool is_whole = report.segments_without_digest == 0;
+  const char* verdict = is_whole ? "no damage" : "no damage in what can be checked";
   print("{}: {}\n", printable(outcome.file.path()),
-        coloured(screen_of(stdout), Colour::kGreen, "no damage"));
+        coloured(screen_of(stdout), Colour::kGreen, verdict));
 }
 
 Json damage_json(const Damage& damage) {
-  return {{"begin_bytes", damage.begin_bytes},
+  return {{"data_file", damage.data_file},
+          {"begin_bytes", damage.begin_bytes},
           {"end_bytes", damage.end_bytes},
           {"what", damage.what},
           {"tensors", damage.tensors}};

@@ -14,10 +14,9 @@
 #include "convert/cast.h"
 #include "convert/plan.h"
 #include "convert/select.h"
-#include "convert/target.h"
+#include "convert/target_file.h"
 #include "convert/trim.h"
 #include "format/segment_digest.h"
-#include "io/file.h"
 #include "io/file_writer.h"
 
 namespace weightmap {
@@ -25,13 +24,6 @@ namespace {
 
 using checkpoint::Checkpoint;
 using convert::Plan;
-
-std::vector<io::FileIdentity> identities_of(const std::vector<io::File>& files) {
-  std::vector<io::FileIdentity> identities;
-  for (const io::File& file : files)
-    identities.push_back(file.identity());
-  return identities;
-}
 
 // An error if CRCs were to be verified and one of these differs.
 Result<void> check_crcs(const Checkpoint& source,
@@ -138,30 +130,14 @@ Result<Written> write_file(const Checkpoint& source,
                            const format::Layout& layout,
                            const std::string& target,
                            const ConvertOptions& options) {
-  Result<io::FileWriter> writer =
-      io::FileWriter::create(target, {.size_bytes = layout.file_size_bytes, .sync = options.sync});
+  Result<io::FileWriter> writer = convert::begin_file(layout, target, options.sync);
   if (!writer) return writer.error();
-  const Result<void> reserved = writer->pad_to(layout.header.blob.offset_bytes);
-  if (!reserved) return reserved.error();
   DataPass pass(source, plan, layout, options, *writer);
   const auto digests = pass.run();
   if (!digests) return digests.error();
-  const Result<std::vector<std::byte>> front = encode_front(plan.content, layout, *digests);
-  if (!front) return front.error().with_context(target);
-  const Result<void> rewritten = writer->rewrite(0, *front);
-  if (!rewritten) return rewritten.error();
-  const Result<void> committed = writer->commit();
-  if (!committed) return committed.error();
-  const Result<format::Header> header = format::read_header(*front, layout.file_size_bytes);
-  if (!header) return header.error().with_context(target);
-  return Written{header->index_digest, pass.crc_mismatches()};
-}
-
-std::uint64_t sum(const std::vector<std::uint64_t>& sizes) {
-  std::uint64_t total = 0;
-  for (const std::uint64_t size : sizes)
-    total += size;
-  return total;
+  const auto digest = convert::finish_file(*writer, plan.content, layout, *digests, target);
+  if (!digest) return digest.error();
+  return Written{*digest, pass.crc_mismatches()};
 }
 
 Result<Checkpoint> open_source(const std::string& path, const CheckpointOptions& options) {
@@ -241,11 +217,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
                                          const ConvertOptions& options) {
   const Result<Checkpoint> source = open_source(source_path, options.checkpoint);
   if (!source) return source.error();
-  const Result<void> target_ok =
-      convert::check_target(target, {.kind = "a weight file",
-                                     .is_kind = convert::is_weight_file,
-                                     .replace_any = options.replace_any,
-                                     .sources = identities_of(source->files)});
+  const Result<void> target_ok = convert::check_target(source->files, target, options.replace_any);
   if (!target_ok) return target_ok.error();
   ConvertReport report{.source_kind = source->kind};
   const Result<Plan> plan = make_changed_plan(*source, options, report);
@@ -259,7 +231,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   if (!written) return written.error();
   report.tensor_count = static_cast<std::uint32_t>(plan->content.tensors.size());
   report.segment_count = static_cast<std::uint32_t>(layout->segments.size());
-  report.data_bytes = sum(plan->content.segment_sizes_bytes);
+  report.data_bytes = convert::sum(plan->content.segment_sizes_bytes);
   report.file_bytes = layout->file_size_bytes;
   report.digest = written->digest;
   report.opaque_classes = plan->opaque_classes;

@@ -99,6 +99,18 @@ std::uint32_t IndexView::own_segment_count() const {
   return root->data_files()->Get(0)->segment_count();
 }
 
+// Their ranges follow one another (R11): the last one that begins at or before the segment has it.
+std::uint32_t IndexView::data_file_of(std::uint32_t segment) const {
+  std::uint32_t first = 0;
+  std::uint32_t count = root->data_files()->size();
+  while (count > 1) {
+    const std::uint32_t half = count / 2;
+    if (root->data_files()->Get(first + half)->first_segment() <= segment) first += half;
+    count -= half;
+  }
+  return first;
+}
+
 std::optional<Range> IndexView::place(const fb::Entry& entry) const {
   if (entry.segment() == kNoSegment) return std::nullopt;
   const auto dtype = static_cast<Dtype>(entry.dtype());

@@ -64,6 +64,9 @@ struct IndexView {
   // How many of the segments, from the first on, lie in the weight file itself. REQUIRES: root.
   std::uint32_t own_segment_count() const;
 
+  // The number of the data file that a segment lies in. REQUIRES: root; a segment of the index.
+  std::uint32_t data_file_of(std::uint32_t segment) const;
+
   // The bytes of its data file from the tensor's first element through its last one as strides
   // place them: inside its segment. Nothing for a tensor without a segment.
   std::optional<Range> place(const fb::Entry& entry) const;

@@ -53,6 +53,10 @@ std::optional<Mismatch> find_mismatch(const Slot& slot,
     return mismatch(Reason::kValues, "values mismatch for ", key, ": the file's tensor ",
                     tensor.has_no_values() ? "has no values." : "is stored conjugated or negated.");
   }
+  if (tensor.is_absent()) {
+    return mismatch(Reason::kValues, "values mismatch for ", key,
+                    ": the file's tensor lies in a data file that is not open.");
+  }
   if (slot.layout() == SlotLayout::kContiguous && !tensor.is_contiguous()) {
     return mismatch(Reason::kLayout, "layout mismatch for ", key, ": the file's strides are ",
                     list_text(tensor.strides()), ", the slot wants contiguous elements.");

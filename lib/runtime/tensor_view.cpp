@@ -49,6 +49,7 @@ Result<void> TensorView::check_values(Dtype wanted, std::size_t alignment_bytes)
     return misfit("its dtype is ", dtype_name(dtype()), ", asked for ", dtype_name(wanted));
   }
   if (has_no_values()) return misfit("it has no values");
+  if (is_absent()) return misfit("it lies in a data file that is not open");
   if (is_conj() || is_neg()) return misfit("its values are stored conjugated or negated");
   if (!is_contiguous()) {
     return misfit("its elements are not contiguous, strides ", list_text(strides()), " for shape ",

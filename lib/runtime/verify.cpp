@@ -6,6 +6,7 @@
 #include <atomic>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "weightmap/weight_file.h"
 
@@ -24,14 +25,24 @@ bool overlap(const Range& a, std::uint64_t begin, std::uint64_t size) {
   return begin < a.end() && a.offset_bytes < begin + size;
 }
 
-std::vector<std::string_view> tensors_in(const WeightFile& file, const Range& range) {
+// Bytes of one of the data files.
+struct Place {
+  std::uint32_t data_file = 0;
+  Range range;
+};
+
+struct Task {
+  std::uint32_t data_file = 0;
+  Chunk chunk;
+};
+
+std::vector<std::string_view> tensors_in(const WeightFile& file, const Place& damaged) {
   std::vector<std::string_view> names;
   for (std::uint32_t number = 0; number < file.tensor_count(); ++number) {
-    const TensorView tensor = file.tensor(number);
     const TensorPlace place = file.place(number);
-    if (place.segment && overlap(range, place.offset_bytes, tensor.extent().size())) {
-      names.push_back(tensor.name());
-    }
+    if (!place.segment || !overlap(damaged.range, place.offset_bytes, place.size_bytes)) continue;
+    if (file.segment(*place.segment).data_file != damaged.data_file) continue;
+    names.push_back(file.name(number));
   }
   return names;
 }
@@ -40,12 +51,12 @@ std::vector<std::string_view> tensors_in(const WeightFile& file, const Range& ra
 class Verification {
  public:
   Verification(const WeightFile& file,
-               const io::MappedFile& mapped,
+               const WeightFile::State& state,
                std::vector<Range> padding,
-               std::vector<Chunk> chunks)
-      : file_(file), mapped_(mapped), padding_(std::move(padding)), chunks_(std::move(chunks)) {
-    for (const Chunk& chunk : chunks_)
-      total_bytes_ += chunk.range.size_bytes;
+               std::vector<Task> tasks)
+      : file_(file), state_(state), padding_(std::move(padding)), tasks_(std::move(tasks)) {
+    for (const Task& task : tasks_)
+      total_bytes_ += task.chunk.range.size_bytes;
   }
 
   // The calling thread works too, and is the one that tells progress. False: it was told to stop.
@@ -59,7 +70,9 @@ class Verification {
       return !options.progress || options.progress(done, total_bytes_);
     });
     helpers.clear();
-    std::ranges::sort(damages_, {}, &Damage::begin_bytes);
+    std::ranges::sort(damages_, {}, [](const Damage& damage) {
+      return std::pair(damage.data_file, damage.begin_bytes);
+    });
     return !stopped_;
   }
 
@@ -70,50 +83,56 @@ class Verification {
   unsigned thread_count(const VerifyOptions& options) const {
     const unsigned wanted =
         options.threads != 0 ? options.threads : std::thread::hardware_concurrency();
-    const auto useful = static_cast<unsigned>(std::min<std::size_t>(chunks_.size(), 64));
+    const auto useful = static_cast<unsigned>(std::min<std::size_t>(tasks_.size(), 64));
     return std::clamp(wanted, 1U, std::max(useful, 1U));
   }
 
   template <typename Progress>
   void work(const Progress& progress) {
-    for (std::size_t next = next_++; next < chunks_.size() && !stopped_; next = next_++) {
-      check(chunks_[next]);
-      done_bytes_ += chunks_[next].range.size_bytes;
+    for (std::size_t next = next_++; next < tasks_.size() && !stopped_; next = next_++) {
+      check(tasks_[next]);
+      done_bytes_ += tasks_[next].chunk.range.size_bytes;
       if (!progress(done_bytes_)) stopped_ = true;
     }
   }
 
   void check_all_padding() {
     for (const Range& range : padding_) {
-      const Result<void> readable = mapped_.prefault(range.offset_bytes, range.size_bytes);
-      note(range, readable ? format::check_padding(range, bytes_of(range)) : readable);
+      check({0, range},
+            [&](std::span<const std::byte> bytes) { return format::check_padding(range, bytes); });
     }
   }
 
-  void check(const Chunk& chunk) {
-    const Result<void> readable =
-        mapped_.prefault(chunk.range.offset_bytes, chunk.range.size_bytes);
-    note(chunk.range, readable ? format::check_chunk(chunk, bytes_of(chunk.range)) : readable);
+  void check(const Task& task) {
+    check({task.data_file, task.chunk.range},
+          [&](std::span<const std::byte> bytes) { return format::check_chunk(task.chunk, bytes); });
   }
 
-  std::span<const std::byte> bytes_of(const Range& range) const {
-    return mapped_.bytes().subspan(range.offset_bytes, range.size_bytes);
+  // REQUIRES: the data file is open.
+  template <typename Question>
+  void check(const Place& place, const Question& question) {
+    const io::MappedFile& mapped = *state_.file(place.data_file);
+    const Range& range = place.range;
+    const Result<void> readable = mapped.prefault(range.offset_bytes, range.size_bytes);
+    note(place, readable ? question(mapped.bytes().subspan(range.offset_bytes, range.size_bytes))
+                         : readable);
   }
 
-  void note(const Range& range, const Result<void>& outcome) {
+  void note(const Place& place, const Result<void>& outcome) {
     if (outcome) return;
-    Damage damage{.begin_bytes = range.offset_bytes,
-                  .end_bytes = range.end(),
+    Damage damage{.data_file = place.data_file,
+                  .begin_bytes = place.range.offset_bytes,
+                  .end_bytes = place.range.end(),
                   .what = outcome.error().message(),
-                  .tensors = tensors_in(file_, range)};
+                  .tensors = tensors_in(file_, place)};
     const std::scoped_lock lock(mutex_);
     damages_.push_back(std::move(damage));
   }
 
   const WeightFile& file_;
-  const io::MappedFile& mapped_;
+  const WeightFile::State& state_;
   const std::vector<Range> padding_;
-  const std::vector<Chunk> chunks_;
+  const std::vector<Task> tasks_;
   std::uint64_t total_bytes_ = 0;
   std::atomic<std::size_t> next_ = 0;
   std::atomic<std::uint64_t> done_bytes_ = 0;
@@ -122,12 +141,29 @@ class Verification {
   std::vector<Damage> damages_;
 };
 
-std::uint64_t count_without_digest(const format::Extras& extras, std::uint32_t segments) {
-  std::uint64_t count = 0;
-  for (std::uint32_t segment = 0; segment < segments; ++segment) {
-    if (!format::recorded_digest(extras, segment)) ++count;
+std::vector<Task> tasks_for(const WeightFile::State& state, const format::Extras& extras) {
+  std::vector<Task> tasks;
+  for (std::uint32_t number = 0; number <= state.siblings.size(); ++number) {
+    if (state.file(number) == nullptr) continue;
+    for (const Chunk& chunk : format::recorded_chunks(state.index, extras, number))
+      tasks.push_back({number, chunk});
   }
-  return count;
+  return tasks;
+}
+
+// What can be checked of the segments, before anything is.
+VerifyReport count_segments(const WeightFile::State& state, const format::Extras& extras) {
+  VerifyReport report;
+  for (std::uint32_t segment = 0; segment < state.index.segments.size(); ++segment) {
+    if (state.file_of(segment) == nullptr) {
+      ++report.segments_absent;
+    } else if (!format::recorded_digest(extras, segment)) {
+      ++report.segments_without_digest;
+    } else {
+      ++report.segments_checked;
+    }
+  }
+  return report;
 }
 
 }  // namespace
@@ -140,16 +176,15 @@ Result<VerifyReport> WeightFile::verify(const VerifyOptions& options) const {
   if (consistent) consistent = format::check_digests_of_chunks(state.index, *extras);
   if (!consistent) return consistent.error().with_context(path());
 
-  Verification verification(*this, state.mapped, format::padding_ranges(state.header, state.index),
-                            format::recorded_chunks(state.index, *extras));
+  Verification verification(*this, state, format::padding_ranges(state.header, state.index),
+                            tasks_for(state, *extras));
   if (!verification.run(options)) {
     return Error(ErrorCode::kCancelled, concat(path(), ": cancelled"));
   }
-  const std::uint64_t unknown = count_without_digest(*extras, segment_count());
-  return VerifyReport{.bytes_checked = verification.total_bytes(),
-                      .segments_checked = segment_count() - unknown,
-                      .segments_without_digest = unknown,
-                      .damages = verification.take_damages()};
+  VerifyReport report = count_segments(state, *extras);
+  report.bytes_checked = verification.total_bytes();
+  report.damages = verification.take_damages();
+  return report;
 }
 
 }  // namespace weightmap

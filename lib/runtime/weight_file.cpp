@@ -8,24 +8,12 @@
 
 #include "base/file_kind.h"
 #include "base/text.h"
+#include "format/file_identity.h"
 #include "format/flatbuffer.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap {
 namespace {
-
-// Features of FORMAT.md 2.2 that this version serves; a file that needs another is refused.
-constexpr std::uint64_t kServedFeatures =
-    format::kFeatureComposites | format::kFeatureConjNeg | format::kFeaturePackedDtypes;
-
-Result<void> check_served(const format::Header& header) {
-  const std::uint64_t beyond = header.required_features & ~kServedFeatures;
-  if ((beyond & format::kFeatureDataFiles) != 0) {
-    return Error(ErrorCode::kUnsupported,
-                 "some of its tensors lie in other files, which this version does not read");
-  }
-  return {};
-}
 
 Result<format::Header> read_file_header(const io::MappedFile& file) {
   std::array<std::byte, kFileKindBytes> first{};
@@ -36,16 +24,6 @@ Result<format::Header> read_file_header(const io::MappedFile& file) {
   Result<format::Header> header = format::read_header(bytes, file.bytes().size());
   if (!header) return header.error().with_context(file.path());
   return header;
-}
-
-std::string_view data_file_kind_name(fb::DataFileKind kind) {
-  switch (kind) {
-    case fb::DataFileKind::self: return "self";
-    case fb::DataFileKind::wmap: return "wmap";
-    case fb::DataFileKind::zip: return "zip";
-    case fb::DataFileKind::safetensors: return "safetensors";
-  }
-  return "unknown";
 }
 
 }  // namespace
@@ -61,7 +39,8 @@ Result<std::unique_ptr<std::byte[]>> read_private(const io::MappedFile& file,
 Result<WeightFile> WeightFile::open(const std::string& path, const OpenOptions& options) {
   Result<io::File> file = io::File::open(path);
   if (!file) return file.error();
-  return from_file(std::move(*file), options);
+  return from_mapped(io::MappedFile::map(std::move(*file), {.huge_pages = options.huge_pages}),
+                     path, options);
 }
 
 Result<WeightFile> WeightFile::open_descriptor(int descriptor,
@@ -69,20 +48,21 @@ Result<WeightFile> WeightFile::open_descriptor(int descriptor,
                                                const OpenOptions& options) {
   Result<io::File> file = io::File::from_descriptor(descriptor, name);
   if (!file) return file.error();
-  return from_file(std::move(*file), options);
+  return from_mapped(io::MappedFile::map(std::move(*file), {.huge_pages = options.huge_pages}),
+                     std::nullopt, options);
 }
 
 Result<WeightFile> WeightFile::from_memory(std::span<const std::byte> bytes,
                                            std::shared_ptr<const void> owner,
-                                           const std::string& name) {
-  return from_mapped(io::MappedFile::from_memory(bytes, std::move(owner), name));
+                                           const std::string& name,
+                                           const OpenOptions& options) {
+  return from_mapped(io::MappedFile::from_memory(bytes, std::move(owner), name), std::nullopt,
+                     options);
 }
 
-Result<WeightFile> WeightFile::from_file(io::File file, const OpenOptions& options) {
-  return from_mapped(io::MappedFile::map(std::move(file), {.huge_pages = options.huge_pages}));
-}
-
-Result<WeightFile> WeightFile::from_mapped(Result<io::MappedFile> mapped) {
+Result<WeightFile> WeightFile::from_mapped(Result<io::MappedFile> mapped,
+                                           const std::optional<std::string>& path,
+                                           const OpenOptions& options) {
   if (!mapped) return mapped.error();
   auto state = std::make_shared<State>(std::move(*mapped));
 
@@ -99,8 +79,9 @@ Result<WeightFile> WeightFile::from_mapped(Result<io::MappedFile> mapped) {
   if (!index) return index.error().with_context(state->mapped.path());
   state->index = *index;
 
-  const Result<void> served = check_served(*header);
-  if (!served) return served.error().with_context(state->mapped.path());
+  Result<std::vector<Sibling>> siblings = open_siblings(*index, path, options);
+  if (!siblings) return siblings.error().with_context(state->mapped.path());
+  state->siblings = std::move(*siblings);
   return WeightFile(std::move(state));
 }
 
@@ -120,6 +101,11 @@ std::span<const std::byte> WeightFile::mapping() const {
   return state_->mapped.bytes();
 }
 
+std::span<const std::byte> WeightFile::data_file_mapping(std::uint32_t number) const {
+  const io::MappedFile* const file = state_->file(number);
+  return file == nullptr ? std::span<const std::byte>() : file->bytes();
+}
+
 std::string WeightFile::format_version() const {
   return concat(format::kMajorVersion, ".", state_->header.minor);
 }
@@ -135,22 +121,27 @@ std::string_view WeightFile::name(std::uint32_t number) const {
 TensorView WeightFile::tensor(std::uint32_t number) const {
   const format::IndexView& index = state_->index;
   const fb::Entry& entry = index.entries[number];
-  const std::optional<format::Range> place = index.place(entry);
-  return TensorView({.name = index.name(entry),
-                     .dtype = static_cast<Dtype>(entry.dtype()),
-                     .flags = entry.flags(),
-                     .shape = index.shape(entry),
-                     .strides = index.strides(entry),
-                     .data = place ? mapping().data() + place->offset_bytes : nullptr,
-                     .extent_bytes = place ? place->size_bytes : 0});
+  TensorView::Parts parts{.name = index.name(entry),
+                          .dtype = static_cast<Dtype>(entry.dtype()),
+                          .flags = entry.flags(),
+                          .shape = index.shape(entry),
+                          .strides = index.strides(entry)};
+  if (const std::optional<format::Range> place = index.place(entry)) {
+    const io::MappedFile* const file = state_->file_of(entry.segment());
+    parts.is_absent = file == nullptr;
+    parts.data = file == nullptr ? nullptr : file->bytes().data() + place->offset_bytes;
+    parts.extent_bytes = file == nullptr ? 0 : place->size_bytes;
+  }
+  return TensorView(parts);
 }
 
 TensorPlace WeightFile::place(std::uint32_t number) const {
   const fb::Entry& entry = state_->index.entries[number];
-  if (entry.segment() == format::kNoSegment) return {};
-  const fb::Segment& segment = state_->index.segments[entry.segment()];
+  const std::optional<format::Range> place = state_->index.place(entry);
+  if (!place) return {};
   return {.segment = entry.segment(),
-          .offset_bytes = segment.offset_bytes() + entry.offset_bytes()};
+          .offset_bytes = place->offset_bytes,
+          .size_bytes = place->size_bytes};
 }
 
 std::optional<std::uint32_t> WeightFile::find_number(std::string_view name) const {
@@ -210,11 +201,13 @@ std::vector<DataFileInfo> WeightFile::data_files() const {
   std::vector<DataFileInfo> files;
   for (const fb::DataFile* file : *state_->index.root->data_files()) {
     const fb::Digest* const identity = file->identity();
+    const bool is_own = files.empty();
     files.push_back({.name = format::text_of(file->name()),
-                     .kind = data_file_kind_name(file->kind()),
+                     .kind = format::data_file_kind_name(file->kind()),
                      .size_bytes = file->size_bytes(),
                      .alignment_bytes = file->alignment_bytes(),
-                     .identity = identity ? format::digest_from(*identity) : Digest{}});
+                     .identity = identity ? format::digest_from(*identity) : Digest{},
+                     .problem = is_own ? "" : state_->siblings[files.size() - 1].problem});
   }
   return files;
 }
@@ -225,8 +218,9 @@ std::uint32_t WeightFile::segment_count() const {
 
 SegmentInfo WeightFile::segment(std::uint32_t number) const {
   const fb::Segment& segment = state_->index.segments[number];
-  return {
-      .data_file = 0, .offset_bytes = segment.offset_bytes(), .size_bytes = segment.size_bytes()};
+  return {.data_file = state_->index.data_file_of(number),
+          .offset_bytes = segment.offset_bytes(),
+          .size_bytes = segment.size_bytes()};
 }
 
 std::vector<ModuleVersion> WeightFile::modules() const {

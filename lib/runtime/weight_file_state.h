@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "weightmap/weight_file.h"
 
@@ -10,6 +12,7 @@
 #include "format/header.h"
 #include "format/index_view.h"
 #include "io/mapped_file.h"
+#include "runtime/data_files.h"
 
 namespace weightmap {
 
@@ -18,7 +21,19 @@ namespace weightmap {
 struct WeightFile::State {
   explicit State(io::MappedFile file) : mapped(std::move(file)) {}
 
+  // The mapping of a data file; null where it is not open.
+  const io::MappedFile* file(std::uint32_t data_file) const {
+    if (data_file == 0) return &mapped;
+    const auto& sibling = siblings[data_file - 1].mapped;
+    return sibling ? &*sibling : nullptr;
+  }
+
+  const io::MappedFile* file_of(std::uint32_t segment) const {
+    return siblings.empty() ? &mapped : file(index.data_file_of(segment));
+  }
+
   io::MappedFile mapped;
+  std::vector<Sibling> siblings;  // data files 1 and up
   format::Header header;
   std::unique_ptr<std::byte[]> index_bytes;
   format::IndexView index;

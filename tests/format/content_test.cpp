@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "base/hash.h"
 #include "format/flatbuffer.h"
 #include "support/check_file.h"
 #include "support/golden_files.h"
@@ -152,6 +153,27 @@ const Row kBadContents[] = {
        c.values.add_number(ValueKind::kComposite, 1);
      }},
     {"R12: segment 1 (0 bytes", [](Content& c) { c.segment_sizes_bytes.push_back(0); }},
+    {"R11: data file 1 (`a/b`) has a name with a slash",
+     [](Content& c) {
+       c.data_files = {{.name = "a/b", .size_bytes = 9, .identity = digest_of({})}};
+     }},
+    {"R11: data file 1 (`a`) has no identity",
+     [](Content& c) { c.data_files = {{.name = "a", .size_bytes = 9}}; }},
+    {"R11: two data files have the name `a`",
+     [](Content& c) {
+       c.data_files = {{.name = "a", .size_bytes = 9, .identity = digest_of({})},
+                       {.name = "a", .size_bytes = 9, .identity = digest_of({})}};
+     }},
+    {"R12: segment 1 (5 bytes at 5) reaches out of its file",
+     [](Content& c) {
+       c.data_files = {
+           {.name = "a", .size_bytes = 9, .identity = digest_of({}), .segments = {{5, 5}}}};
+     }},
+    {"R12: segment 2 (2 bytes at 2) does not begin after the one before it",
+     [](Content& c) {
+       c.data_files = {
+           {.name = "a", .size_bytes = 9, .identity = digest_of({}), .segments = {{5, 4}, {2, 2}}}};
+     }},
     {"R20: the path of module 1 (``) does not ascend",
      [](Content& c) {
        c.modules.push_back({"", 2});
@@ -212,6 +234,64 @@ TEST_SUITE("format/content") {
       const auto valid = tests::check_file(tests::encode_file(whole));
       CHECK_MESSAGE(valid.has_value(), valid.error().message());
     }
+  }
+
+  TEST_CASE("segments of data files stand behind the file's own in the order of the files") {
+    WholeContent whole = tests::minimal_content();
+    Content& content = whole.content;
+    const Digest identity = digest_of(whole.segments[0]);
+    content.data_files = {{.name = "a.zip",
+                           .size_bytes = 100,
+                           .alignment_bytes = 2,
+                           .identity = identity,
+                           .segments = {{10, 20}, {30, 6}}},
+                          {.name = "b", .kind = fb::DataFileKind::wmap, .identity = identity},
+                          {.name = "c.safetensors",
+                           .kind = fb::DataFileKind::safetensors,
+                           .size_bytes = std::uint64_t{1} << 40U,
+                           .identity = identity,
+                           .segments = {{8, std::uint64_t{40} << 20U}},
+                           .has_digests = false}};
+    content.tensors[1].segment = 3;
+    content.segment_sizes_bytes = {16};
+    const auto layout = lay_out(content);
+    REQUIRE_MESSAGE(layout.has_value(), layout.error().message());
+    CHECK(layout->header.required_features == kFeatureDataFiles);
+    CHECK(layout->segments.size() == 1);
+    CHECK(layout->file_size_bytes == layout->segments[0].end());
+    const ContentDigests digests{.segments = {identity, identity, identity, Digest{}}};
+    const auto front = encode_front(content, *layout, digests);
+    REQUIRE_MESSAGE(front.has_value(), front.error().message());
+    Bytes file = *front;
+    std::ranges::copy(whole.segments[0], std::back_inserter(file));
+    const OpenIndex index = open(file);
+    const IndexView& view = index.view;
+    REQUIRE(view.segments.size() == 4);
+    CHECK(view.segments[2].offset_bytes() == 30);
+    CHECK(view.segments[3].size_bytes() == std::uint64_t{40} << 20U);
+    const std::uint32_t files[] = {0, 1, 1, 3};
+    for (std::uint32_t segment = 0; segment < 4; ++segment)
+      CHECK(view.data_file_of(segment) == files[segment]);
+    const fb::DataFile& last = *view.root->data_files()->Get(3);
+    CHECK(text_of(last.name()) == "c.safetensors");
+    CHECK(last.first_segment() == 3);
+    CHECK(digest_from(*last.identity()) == identity);
+    CHECK_FALSE(recorded_digest(extras_of(file, view), 3));
+    CHECK(recorded_digest(extras_of(file, view), 2) == identity);
+  }
+
+  TEST_CASE("long segments of data files have digests of their chunks") {
+    Content content;
+    content.data_files = {{.name = "a",
+                           .size_bytes = std::uint64_t{1} << 30U,
+                           .identity = digest_of({}),
+                           .segments = {{0, std::uint64_t{40} << 20U}}}};
+    const auto layout = lay_out(content);
+    REQUIRE(layout);
+    ContentDigests digests{.segments = {digest_of({})}, .chunks = {}};
+    CHECK_FALSE(encode_front(content, *layout, digests));
+    digests.chunks.assign(3, digest_of({}));
+    CHECK(encode_front(content, *layout, digests).has_value());
   }
 
   TEST_CASE("modules are read sorted by path, with their versions") {

@@ -472,15 +472,18 @@ def check_padding(index, h, file):
 
 def zip_directory(data):
     end = data.rfind(b"PK\5\6")
+    while end >= 0 and end + 22 + scalar(data, end + 20, "H") > len(data):
+        end = data.rfind(b"PK\5\6", 0, end)
     begin = scalar(data, end + 16, "I")
-    if begin == 0xFFFFFFFF:  # zip64: a locator before this record tells where the longer one is
+    if end >= 20 and data[end - 20:end - 16] == b"PK\6\7":
         begin = scalar(data, scalar(data, end - 12, "Q") + 48, "Q")
     return data[begin:]
 
 
 def identity(kind, data):
     if FILE_KINDS[kind] == "wmap":
-        return data[96:112]
+        begin, size = struct.unpack("<QQ", cut(data, 24, 16))
+        return digest(cut(data, begin, size))
     zipped = FILE_KINDS[kind] == "zip"
     return digest(zip_directory(data) if zipped else data[:8 + scalar(data, 0, "Q")])
 

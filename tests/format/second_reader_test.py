@@ -8,6 +8,7 @@ Usage: second_reader_test.py WEIGHTMAP DATA
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -158,8 +159,17 @@ def tensor_attributes(values):
 
 
 def check_fixture(tool, checkpoint, folder):
+    """Converted, then adopted: the second reader finds both to say what PyTorch saw."""
     target = folder / f"{checkpoint.stem}.wmap"
     run_json(tool, "convert", checkpoint, target, "--json")
+    check_weight_file(tool, checkpoint, target)
+    beside = folder / "adopted.pt"
+    shutil.copyfile(checkpoint, beside)
+    run_json(tool, "adopt", beside, "--json")
+    check_weight_file(tool, checkpoint, folder / "adopted.wmap")
+
+
+def check_weight_file(tool, checkpoint, target):
     second = run_json(sys.executable, READER, "--bytes", target)
     compare_readers(second, run_json(tool, "inspect", "--json", target))
     compare_with_torch(second, json.loads(checkpoint.with_suffix(".json").read_text()))

@@ -36,10 +36,11 @@ class AlignedBytes {
   std::unique_ptr<std::byte, Free> data_;
 };
 
-// A weight file in memory, made of what it is to say and the bytes of its segments. Its sizes are
-// those of the segments given.
-inline std::shared_ptr<AlignedBytes> build_file(
-    format::Content content, const std::vector<std::vector<std::byte>>& segments) {
+// A weight file in memory, made of what it is to say and the bytes of its own segments. Its sizes
+// are those of the segments given; the digests of its data files' are given, too.
+inline std::shared_ptr<AlignedBytes> build_file(format::Content content,
+                                                const std::vector<std::vector<std::byte>>& segments,
+                                                const std::vector<Digest>& sibling_digests = {}) {
   format::ContentDigests digests;
   content.segment_sizes_bytes.clear();
   for (const auto& segment : segments) {
@@ -50,6 +51,7 @@ inline std::shared_ptr<AlignedBytes> build_file(
     digests.segments.push_back(found.segment);
     digests.chunks.insert(digests.chunks.end(), found.chunks.begin(), found.chunks.end());
   }
+  digests.segments.insert(digests.segments.end(), sibling_digests.begin(), sibling_digests.end());
   const auto layout = format::lay_out(content);
   if (!layout) throw std::runtime_error(layout.error().message());
   const auto front = format::encode_front(content, *layout, digests);

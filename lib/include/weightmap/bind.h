@@ -27,7 +27,7 @@ struct Mismatch {
     kShape,
     kDtype,
     kLayout,     // the slot wants contiguous elements
-    kValues,     // stored conjugated or negated, a meta tensor, a lazy parameter
+    kValues,     // stored conjugated or negated, a meta tensor, a lazy parameter, absent
     kAlignment,  // the address is not one that the slot's element type can have
     kComposite,  // the key stands for several tensors: quantized, sparse ...
     kTie,        // the module holds one slot under several names, the file different bytes

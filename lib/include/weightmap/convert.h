@@ -97,6 +97,42 @@ Result<ConvertReport> convert_checkpoint(const std::string& source,
                                          const std::string& target,
                                          const ConvertOptions& options = {});
 
+struct AdoptOptions {
+  CheckpointOptions checkpoint;
+  // Record digests of the tensors' bytes, which reads them all; without, only the directory of the
+  // source is read, and WeightFile::verify can say nothing of them.
+  bool digests = true;
+  bool replace_any = false;  // as in ConvertOptions
+  bool sync = true;
+  std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
+};
+
+// A file that the adopted tensors lie in.
+struct AdoptedFile {
+  std::string name;  // in the directory of the weight file
+  std::uint64_t size_bytes = 0;
+  std::uint64_t alignment_bytes = 0;  // of all segments in it
+};
+
+struct AdoptReport {
+  std::string source_kind;
+  std::vector<AdoptedFile> data_files;
+  std::uint32_t tensor_count = 0;
+  std::uint32_t segment_count = 0;
+  std::uint64_t data_bytes = 0;  // of all segments, in the data files
+  std::uint64_t file_bytes = 0;  // of the weight file: its index alone
+  Digest digest;
+  std::vector<std::string> opaque_classes;
+};
+
+// Writes `target` as a weight file that holds no tensors' bytes but says where they lie in the
+// files of `source`, which must stay beside it, unchanged: who opens it is refused otherwise.
+// Errors: those of convert_checkpoint; kInvalidArgument (target is in another directory than the
+// source's files); kUnsupported, naming the tensors whose bytes cannot be used in place.
+Result<AdoptReport> adopt_checkpoint(const std::string& source,
+                                     const std::string& target,
+                                     const AdoptOptions& options = {});
+
 // A checkpoint as it would be converted, without reading its tensors' bytes.
 struct CheckpointTensor {
   std::string name;

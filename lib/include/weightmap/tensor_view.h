@@ -16,7 +16,8 @@ namespace weightmap {
 // was bound to the file holds one). Reading is safe from several threads.
 class TensorView {
  public:
-  // Strides count elements. `data` is the first element, null when there are no bytes.
+  // Strides count elements. `data` is the first element, null when there are no bytes, or none
+  // that can be read.
   struct Parts {
     std::string_view name;
     Dtype dtype = Dtype::kFloat32;
@@ -25,6 +26,7 @@ class TensorView {
     std::span<const std::int64_t> strides;
     const std::byte* data = nullptr;
     std::uint64_t extent_bytes = 0;
+    bool is_absent = false;
   };
   explicit TensorView(const Parts& parts) : parts_(parts) {}
 
@@ -47,11 +49,13 @@ class TensorView {
   bool is_meta() const;           // has shape and dtype, no values
   bool is_uninitialized() const;  // a lazy parameter: not even a shape
   bool is_part() const;           // of a composite: not a key of its own
+  // Has bytes, but in a data file that is not open (OpenOptions::need_data_files).
+  bool is_absent() const { return parts_.is_absent; }
   bool has_no_values() const { return is_meta() || is_uninitialized(); }
 
   // The elements in place. Errors, kMismatch: T is not the dtype, the elements are not contiguous,
-  // are stored conjugated or negated, have no values, or lie at an address T cannot have.
-  // The result's bytes are the mapping's own; touching them is what reads the file.
+  // are stored conjugated or negated, have no values, are absent, or lie at an address T cannot
+  // have. The result's bytes are the mapping's own; touching them is what reads the file.
   template <Element T>
   Result<std::span<const T>> values() const {
     const Result<void> fit = check_values(*kDtypeOf<T>, alignof(T));

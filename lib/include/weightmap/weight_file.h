@@ -20,7 +20,6 @@
 namespace weightmap {
 
 namespace io {
-class File;
 class MappedFile;
 }  // namespace io
 
@@ -29,6 +28,9 @@ struct OpenOptions {
   // Asks for 2 MiB pages: twice the speed of a first, cold read. Without effect where the system
   // or the file system has none.
   bool huge_pages = true;
+  // A weight file may refer to data files beside it. Whether all must be there, unchanged. Without,
+  // those that are not leave their tensors absent (TensorView::is_absent), for who only looks.
+  bool need_data_files = true;
 };
 
 // The version of one module, as `_metadata` of the state dict had it.
@@ -39,11 +41,12 @@ struct ModuleVersion {
 
 // Where a data file's bytes come from. The first of a weight file is the file itself.
 struct DataFileInfo {
-  std::string_view name;
-  std::string_view kind;  // "self"
+  std::string_view name;  // beside the weight file; "" for itself
+  std::string_view kind;  // "self", "wmap", "zip", "safetensors"
   std::uint64_t size_bytes = 0;
   std::uint64_t alignment_bytes = 0;
   Digest identity;
+  std::string problem;  // one line: why it is not open; empty when it is
 };
 
 // A contiguous range of bytes in a data file that tensors lie in.
@@ -56,11 +59,13 @@ struct SegmentInfo {
 // Where a tensor's first element is.
 struct TensorPlace {
   std::optional<std::uint32_t> segment;  // none: the tensor has no bytes
-  std::uint64_t offset_bytes = 0;        // from the start of the data file
+  std::uint64_t offset_bytes = 0;        // from the start of the segment's data file
+  std::uint64_t size_bytes = 0;          // from the first byte that an element occupies to the last
 };
 
-// A range of the file whose bytes are not what was written.
+// A range of a data file whose bytes are not what was written.
 struct Damage {
+  std::uint32_t data_file = 0;
   std::uint64_t begin_bytes = 0;
   std::uint64_t end_bytes = 0;
   std::string what;                       // one line, naming the rule
@@ -71,6 +76,7 @@ struct VerifyReport {
   std::uint64_t bytes_checked = 0;  // of segments, against digests
   std::uint64_t segments_checked = 0;
   std::uint64_t segments_without_digest = 0;  // nothing can be said of them
+  std::uint64_t segments_absent = 0;          // in data files that are not open
   std::vector<Damage> damages;
   bool ok() const { return damages.empty(); }
 };
@@ -81,36 +87,44 @@ struct VerifyOptions {
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 
-// A weight file, open: its header and index read into private memory and verified, its bytes mapped
-// read-only and shared with every process that maps the same file. A handle: copies share one
-// mapping, which lives until the last copy, and the last module bound to it, is gone. All
-// functions are safe from several threads.
+// A weight file, open: its header and index read into private memory and verified, its bytes and
+// those of the data files beside it mapped read-only, one mapping a file, and shared with every
+// process that maps the same files. A handle: copies share the mappings, which live until the last
+// copy, and the last module bound to it, is gone. All functions are safe from several threads.
 //
-// The file must not be changed or cut short while it is open (replace it by rename): a reader of
-// a page that is gone gets SIGBUS. schema/FORMAT.md 8 has all such caveats.
+// The files must not be changed or cut short while they are open (replace it by rename): a reader
+// of a page that is gone gets SIGBUS. schema/FORMAT.md 8 has all such caveats.
 class WeightFile {
  public:
   // Cost: that of the index; no byte of a tensor is read. Errors: kNotFound, kIo; kWrongKind (the
   // message says what the file is); kCorrupt (naming the rule); kUnsupported (a required feature
-  // that this version does not have). Messages begin with the path.
+  // that this version does not have). Data files are looked up in the directory of the path and
+  // held against the sizes and identities that the index records: kNotFound, kIo, kCorrupt, naming
+  // the one that is missing or another. Messages begin with the path.
   static Result<WeightFile> open(const std::string& path, const OpenOptions& options = {});
 
-  // The same from a descriptor, which the caller keeps and may close; `name` is for messages.
+  // The same from a descriptor, which the caller keeps and may close; `name` is for messages. There
+  // is no directory here: a file that needs data files is kUnsupported.
   static Result<WeightFile> open_descriptor(int descriptor,
                                             const std::string& name,
                                             const OpenOptions& options = {});
 
   // The same from bytes in memory, 64-byte aligned, which `owner` keeps alive and nobody changes.
+  // A file that needs data files is kUnsupported.
   static Result<WeightFile> from_memory(std::span<const std::byte> bytes,
                                         std::shared_ptr<const void> owner,
-                                        const std::string& name = "memory");
+                                        const std::string& name = "memory",
+                                        const OpenOptions& options = {});
 
   const std::string& path() const;
   std::uint64_t size_bytes() const;
   std::uint64_t alignment_bytes() const;
   std::string format_version() const;          // "1.0"
   Digest digest() const;                       // of the index: stands for the whole content
-  std::span<const std::byte> mapping() const;  // the whole file
+  std::span<const std::byte> mapping() const;  // the whole file itself
+
+  // The whole of a data file; empty where it is not open. REQUIRES: number < data_files().size().
+  std::span<const std::byte> data_file_mapping(std::uint32_t number) const;
 
   // Tensors, in definition order; those that composites are made of are among them, but are no
   // keys (TensorView::is_part). REQUIRES: number < tensor_count().
@@ -180,8 +194,9 @@ class WeightFile {
 
  private:
   explicit WeightFile(std::shared_ptr<const State> state) : state_(std::move(state)) {}
-  static Result<WeightFile> from_file(io::File file, const OpenOptions& options);
-  static Result<WeightFile> from_mapped(Result<io::MappedFile> mapped);
+  static Result<WeightFile> from_mapped(Result<io::MappedFile> mapped,
+                                        const std::optional<std::string>& path,
+                                        const OpenOptions& options);
   friend class Module;
 
   std::shared_ptr<const State> state_;

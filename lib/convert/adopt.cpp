@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+// An index alone: the plan of a conversion, its segments left where they are, in the source's own
+// files. Nothing but digests needs their bytes.
+#include <algorithm>
+#include <bit>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "weightmap/convert.h"
+
+#include "base/text.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/storage_reader.h"
+#include "convert/plan.h"
+#include "convert/target_file.h"
+#include "format/file_identity.h"
+#include "format/segment_digest.h"
+#include "io/directory.h"
+#include "io/file.h"
+
+namespace weightmap {
+namespace {
+
+using checkpoint::Checkpoint;
+using checkpoint::Storage;
+using convert::Plan;
+using convert::SegmentSource;
+
+constexpr std::size_t kPieceBytes = std::size_t{4} << 20U;
+constexpr std::size_t kNamedTensors = 20;
+
+std::string_view name_in(std::string_view path) {
+  return path.substr(path.find_last_of('/') + 1);  // npos + 1 is 0
+}
+
+const Storage& storage_of(const Checkpoint& source, const SegmentSource& segment) {
+  return source.storages[segment.storage];
+}
+
+// An index finds its data files by name in its own directory.
+Result<void> check_is_beside(const io::File& file, const std::string& target) {
+  const Result<io::Directory> directory = io::Directory::containing(target);
+  if (!directory) return directory.error();
+  const Result<io::File> found = directory->open_file(name_in(file.path()));
+  if (found && found->identity() == file.identity()) return {};
+  return Error(ErrorCode::kInvalidArgument, concat(target, ": must lie in the directory of ",
+                                                   file.path(), ", which it refers to by name"));
+}
+
+std::string_view obstacle(const Storage& storage) {
+  if (storage.packing == checkpoint::Packing::kDeflated) return "compressed";
+  if (storage.packing != checkpoint::Packing::kNone) return "in pieces";
+  return storage.swapped_bytes != 1 ? "big-endian" : "";
+}
+
+// All tensors whose bytes cannot be used where they are, and the way out.
+Result<void> check_is_plain(const Checkpoint& source, const Plan& plan) {
+  std::string names;
+  std::size_t count = 0;
+  for (const format::TensorContent& tensor : plan.content.tensors) {
+    if (tensor.segment == format::kNoSegment) continue;
+    const auto why = obstacle(storage_of(source, plan.segments[tensor.segment]));
+    if (why.empty() || ++count > kNamedTensors) continue;
+    names += concat(names.empty() ? "" : ", ", quoted(tensor.name), " (", why, ")");
+  }
+  if (count == 0) return {};
+  if (count > kNamedTensors) names += concat(" and ", count - kNamedTensors, " more");
+  return Error(ErrorCode::kUnsupported,
+               concat(source.files.front().path(), ": its bytes cannot be used in place: ", names,
+                      ": use weightmap convert"));
+}
+
+Result<fb::DataFileKind> data_file_kind(const io::File& file) {
+  const Result<FileKind> kind = convert::kind_of(file);
+  if (!kind) return kind.error();
+  if (*kind == FileKind::kZip) return fb::DataFileKind::zip;
+  if (*kind == FileKind::kSafetensors) return fb::DataFileKind::safetensors;
+  return Error(ErrorCode::kUnsupported,
+               concat(file.path(), ": is ", file_kind_text(*kind),
+                      ", which an index cannot refer to: use weightmap convert"));
+}
+
+Result<format::DataFileContent> described(const io::File& file, bool has_digests) {
+  const Result<fb::DataFileKind> kind = data_file_kind(file);
+  if (!kind) return kind.error();
+  const auto read = [&file](std::uint64_t offset, std::span<std::byte> into) {
+    return file.read_at(offset, into);
+  };
+  const Result<Digest> identity = format::identity_of(*kind, file.size_bytes(), read);
+  if (!identity) return identity.error().with_context(file.path());
+  return format::DataFileContent{.name = std::string(name_in(file.path())),
+                                 .kind = *kind,
+                                 .size_bytes = file.size_bytes(),
+                                 .identity = *identity,
+                                 .has_digests = has_digests};
+}
+
+// The largest that all places have.
+std::uint32_t alignment_of(const std::vector<format::Range>& segments) {
+  std::uint64_t all = format::kMaxAlignmentBytes;
+  for (const format::Range& segment : segments)
+    all |= segment.offset_bytes;
+  return std::uint32_t{1} << static_cast<unsigned>(std::countr_zero(all));
+}
+
+// Rewrites a plan so that its segments are ranges of the source's own files, ascending in each.
+class Adoption {
+ public:
+  Adoption(const Checkpoint& source, Plan& plan) : source_(source), plan_(plan) {}
+
+  Result<void> run(bool has_digests) {
+    std::vector<std::uint32_t> order = ascending();
+    std::vector<std::uint32_t> new_numbers(order.size());
+    std::vector<SegmentSource> segments;
+    for (const std::uint32_t old : order) {
+      const SegmentSource& segment = plan_.segments[old];
+      const Result<void> opened = enter_file(storage_of(source_, segment).file, has_digests);
+      if (!opened) return opened.error();
+      plan_.content.data_files.back().segments.push_back({offset_of(segment), segment.size_bytes});
+      new_numbers[old] = static_cast<std::uint32_t>(segments.size());
+      segments.push_back(segment);
+    }
+    for (format::DataFileContent& file : plan_.content.data_files)
+      file.alignment_bytes = alignment_of(file.segments);
+    for (format::TensorContent& tensor : plan_.content.tensors) {
+      if (tensor.segment != format::kNoSegment) tensor.segment = new_numbers[tensor.segment];
+    }
+    plan_.segments = std::move(segments);
+    plan_.content.segment_sizes_bytes.clear();
+    return {};
+  }
+
+ private:
+  std::uint64_t offset_of(const SegmentSource& segment) const {
+    return storage_of(source_, segment).offset_bytes + segment.begin_bytes;
+  }
+
+  // The segments' numbers by file and place.
+  std::vector<std::uint32_t> ascending() const {
+    std::vector<std::uint32_t> order(plan_.segments.size());
+    for (std::uint32_t i = 0; i < order.size(); ++i)
+      order[i] = i;
+    std::ranges::sort(order, {}, [this](std::uint32_t number) {
+      const SegmentSource& segment = plan_.segments[number];
+      return std::pair(storage_of(source_, segment).file, offset_of(segment));
+    });
+    return order;
+  }
+
+  Result<void> enter_file(std::uint32_t file, bool has_digests) {
+    if (file_ == file) return {};
+    auto content = described(source_.files[file], has_digests);
+    if (!content) return content.error();
+    plan_.content.data_files.push_back(*std::move(content));
+    file_ = file;
+    return {};
+  }
+
+  const Checkpoint& source_;
+  Plan& plan_;
+  std::uint32_t file_ = 0xFFFFFFFFU;  // of the last data file
+};
+
+// Reads the segments where they are, for their digests.
+class DigestPass {
+ public:
+  DigestPass(const Checkpoint& source, const Plan& plan, const AdoptOptions& options)
+      : source_(source), plan_(plan), options_(options), piece_(kPieceBytes) {
+    for (const SegmentSource& segment : plan.segments)
+      total_bytes_ += segment.size_bytes;
+  }
+
+  std::uint64_t total_bytes() const { return total_bytes_; }
+
+  Result<format::ContentDigests> run() {
+    if (!options_.digests) {
+      digests_.segments.resize(plan_.segments.size());
+      return std::move(digests_);
+    }
+    for (const SegmentSource& segment : plan_.segments) {
+      const Result<void> read = digest(segment);
+      if (!read) return read.error();
+    }
+    return std::move(digests_);
+  }
+
+ private:
+  Result<void> digest(const SegmentSource& segment) {
+    checkpoint::StorageReader reader(source_, storage_of(source_, segment));
+    const Result<void> skipped = reader.skip(segment.begin_bytes);
+    if (!skipped) return skipped.error();
+    format::SegmentDigester digester(segment.size_bytes);
+    for (std::uint64_t left = segment.size_bytes; left > 0;) {
+      const auto now = std::span(piece_).first(std::min<std::uint64_t>(left, piece_.size()));
+      const Result<void> read = reader.read(now);
+      if (!read) return read.error();
+      digester.update(now);
+      left -= now.size();
+      done_bytes_ += now.size();
+      if (options_.progress && !options_.progress(done_bytes_, total_bytes_)) {
+        return Error(ErrorCode::kCancelled, concat(source_.files.front().path(), ": cancelled"));
+      }
+    }
+    auto [digest, chunks] = digester.finish();
+    digests_.segments.push_back(digest);
+    digests_.chunks.insert(digests_.chunks.end(), chunks.begin(), chunks.end());
+    return {};
+  }
+
+  const Checkpoint& source_;
+  const Plan& plan_;
+  const AdoptOptions& options_;
+  std::vector<std::byte> piece_;
+  format::ContentDigests digests_;
+  std::uint64_t total_bytes_ = 0;
+  std::uint64_t done_bytes_ = 0;
+};
+
+Result<void> check_adoptable(const Checkpoint& source,
+                             const std::string& target,
+                             const AdoptOptions& options) {
+  const Result<void> target_ok = convert::check_target(source.files, target, options.replace_any);
+  if (!target_ok) return target_ok.error();
+  for (const io::File& file : source.files) {
+    const Result<void> beside = check_is_beside(file, target);
+    if (!beside) return beside.error();
+  }
+  return {};
+}
+
+AdoptReport report_of(const Checkpoint& source, const Plan& plan) {
+  AdoptReport report{.source_kind = source.kind,
+                     .tensor_count = static_cast<std::uint32_t>(plan.content.tensors.size()),
+                     .segment_count = static_cast<std::uint32_t>(plan.segments.size()),
+                     .opaque_classes = plan.opaque_classes};
+  for (const format::DataFileContent& file : plan.content.data_files) {
+    report.data_files.push_back({.name = file.name,
+                                 .size_bytes = file.size_bytes,
+                                 .alignment_bytes = file.alignment_bytes});
+  }
+  return report;
+}
+
+}  // namespace
+
+Result<AdoptReport> adopt_checkpoint(const std::string& source_path,
+                                     const std::string& target,
+                                     const AdoptOptions& options) {
+  const Result<Checkpoint> source = checkpoint::open_checkpoint(
+      source_path, {.strict_globals = options.checkpoint.strict_globals});
+  if (!source) return source.error();
+  const Result<void> possible = check_adoptable(*source, target, options);
+  if (!possible) return possible.error();
+  Result<Plan> plan = convert::make_plan(*source, {.checkpoint = options.checkpoint});
+  if (!plan) return plan.error().with_context(source_path);
+  const Result<void> plain = check_is_plain(*source, *plan);
+  if (!plain) return plain.error();
+  const Result<void> adopted = Adoption(*source, *plan).run(options.digests);
+  if (!adopted) return adopted.error();
+  const Result<format::Layout> layout = format::lay_out(plan->content);
+  if (!layout) {
+    return Error(ErrorCode::kUnsupported, concat(source_path, ": ", layout.error().message()));
+  }
+
+  DigestPass pass(*source, *plan, options);
+  const Result<format::ContentDigests> digests = pass.run();
+  if (!digests) return digests.error();
+  Result<io::FileWriter> writer = convert::begin_file(*layout, target, options.sync);
+  if (!writer) return writer.error();
+  const Result<Digest> digest =
+      convert::finish_file(*writer, plan->content, *layout, *digests, target);
+  if (!digest) return digest.error();
+  AdoptReport report = report_of(*source, *plan);
+  report.data_bytes = pass.total_bytes();
+  report.file_bytes = layout->file_size_bytes;
+  report.digest = *digest;
+  return report;
+}
+
+}  // namespace weightmap
