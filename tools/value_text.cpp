@@ -71,6 +71,7 @@ std::string value_text(const Listing& listing, std::uint32_t number) {
       return fmt::format("tensor {}", printable(listing.tensors[node.number].view.name()));
     case ValueKind::kComposite: return composite_text(listing, node.number);
     case ValueKind::kOpaque: return fmt::format("{}, opaque", printable(qualified_name(text)));
+    case ValueKind::kObject: return object_text(listing, number);
     default: return container_text(graph, number);
   }
 }

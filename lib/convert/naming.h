@@ -46,8 +46,9 @@ struct Names {
 // `_modules` in its state) has the names that its state_dict() would have: parameters, then buffers
 // that are not in `_non_persistent_buffers_set`, then the modules below it; what get_extra_state()
 // would return is not known. Behind them come the tensors that state_dict() leaves out, by where
-// they are: `<path>.__state__.<attribute>`, `<path>.__state__._buffers.<name>`. Errors: kUnsupported, naming the place: a tensor under a key that is
-// neither string nor integer, more paths than NamingLimits allow.
+// they are: `<path>.__state__.<attribute>`, `<path>.__state__._buffers.<name>`. Errors:
+// kUnsupported, naming the place: a tensor under a key that is neither string nor integer, more
+// paths than NamingLimits allow.
 Result<Names> name_tensors(const ValueGraph& graph, std::uint32_t root);
 
 // The value under a dotted path, where keys may have dots themselves. "" is the root.

@@ -99,14 +99,15 @@ class EntryList {
   }
 
   void add_composite(const NamedTensor& named, const checkpoint::Composite& composite) {
-    format::CompositeContent content{.name = named.name,
-                                     .kind = composite.kind,
-                                     .dtype = composite.dtype,
-                                     .flags = static_cast<std::uint16_t>(flags_of(composite) | named.flags),
-                                     .shape = composite.shape,
-                                     .reals = composite.reals,
-                                     .integers = composite.integers,
-                                     .class_name = composite.class_name};
+    format::CompositeContent content{
+        .name = named.name,
+        .kind = composite.kind,
+        .dtype = composite.dtype,
+        .flags = static_cast<std::uint16_t>(flags_of(composite) | named.flags),
+        .shape = composite.shape,
+        .reals = composite.reals,
+        .integers = composite.integers,
+        .class_name = composite.class_name};
     // Of two with one name, which the format refuses, only the first gets names of its own.
     const bool is_first = composite_names_.insert(named.name).second;
     for (const checkpoint::CompositePart& part : composite.parts) {

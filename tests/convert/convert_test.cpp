@@ -193,8 +193,7 @@ TEST_CASE("objects of unknown classes are kept and reported") {
   const TempDir dir;
   const auto report = convert_checkpoint(fixture("opaque"), dir / "x.wmap");
   REQUIRE(report);
-  CHECK(std::ranges::find(report->opaque_classes, "argparse.Namespace") !=
-        report->opaque_classes.end());
+  CHECK(report->opaque_classes == Strings{"builtins.slice"});  // argparse.Namespace is known
   expect_refusal(convert_checkpoint(fixture("opaque"), dir / "y.wmap",
                                     {.checkpoint = {.strict_globals = true}}),
                  ErrorCode::kUnsafe, "argparse");

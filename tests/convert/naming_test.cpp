@@ -159,8 +159,9 @@ TEST_CASE("a pickled module is named as its state_dict would be") {
                           {key("fc"), child, key("none"), none, key("tied"), child},
                           {key("_non_persistent_buffers_set"), hidden, key("note"), graph.tensor(4),
                            key("list"), graph.list({child})});
-  const Node broken = object(graph.dict({key("_parameters"), graph.dict({key("w"), graph.tensor(5)}),
-                                         key("_buffers"), none, key("_modules"), none}));
+  const Node broken =
+      object(graph.dict({key("_parameters"), graph.dict({key("w"), graph.tensor(5)}),
+                         key("_buffers"), none, key("_modules"), none}));
   graph.dict({key("model"), net, key("broken"), broken});
   const auto names = name_tensors(graph, graph.root());
   REQUIRE(names);
