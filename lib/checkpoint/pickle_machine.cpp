@@ -10,6 +10,7 @@ namespace weightmap::checkpoint {
 namespace {
 
 constexpr std::uint32_t kNoList = 0xFFFFFFFFU;
+constexpr std::uint64_t kMostText = 0xFFFFFFFFU;  // places in it have 32 bits
 
 // A state dict has one value in some 12 bytes of pickle; a wrong guess costs only copies.
 constexpr std::size_t kBytesPerValue = 8;
@@ -127,7 +128,7 @@ void PickleMachine::push_integer(std::int64_t value) {
 }
 
 void PickleMachine::push_long(PickleRange range) {
-  const auto bytes = pickle_.bytes.subspan(range.begin, range.size);
+  const auto bytes = std::as_bytes(std::span(text(range)));
   range.size = to_u32(needed_bytes(bytes));
   if (range.size > sizeof(std::int64_t)) return push({.kind = PickleKind::kBigInt, .range = range});
   std::int64_t value = range.size > 0 && is_negative(bytes.first(range.size)) ? -1 : 0;
@@ -143,6 +144,20 @@ void PickleMachine::push_text(PickleRange range) {
 void PickleMachine::push_python2_text(PickleRange range) {
   push(
       {.kind = is_valid_utf8(text(range)) ? PickleKind::kStr : PickleKind::kBytes, .range = range});
+}
+
+// Names refer to the text, so it never moves: with room for the most that the lines of protocol 0
+// can become, two bytes each.
+PickleRange PickleMachine::store_text(std::string_view text) {
+  std::vector<char>& decoded = pickle_.decoded;
+  if (decoded.capacity() == 0) decoded.reserve(2 * pickle_.bytes.size());
+  const std::uint64_t begin = std::uint64_t{pickle_.bytes.size()} + decoded.size();
+  if (begin + text.size() > kMostText) {
+    fail(ErrorCode::kUnsupported, "more than ", kMostText, " bytes of text");
+    return {};
+  }
+  decoded.insert(decoded.end(), text.begin(), text.end());
+  return {static_cast<std::uint32_t>(begin), to_u32(text.size())};
 }
 
 ValueId PickleMachine::add_tuple(std::span<const ValueId> items) {
@@ -161,6 +176,17 @@ void PickleMachine::make_from_mark(PickleKind kind) {
   const PickleRange range = store(stack_.above_mark());
   stack_.drop_to_mark();
   push({.kind = kind, .range = range});
+}
+
+void PickleMachine::make_growing_from_mark(PickleKind kind) {
+  if (!has_mark()) return;
+  const auto above = stack_.above_mark();
+  const std::vector<ValueId> items(above.begin(), above.end());
+  stack_.drop_to_mark();
+  push_empty(kind);
+  for (const ValueId item : items)
+    stack_.push(item);
+  extend(kind, items.size());
 }
 
 void PickleMachine::extend_from_mark(PickleKind kind) {
