@@ -10,6 +10,10 @@ namespace weightmap::checkpoint {
 namespace {
 
 constexpr std::uint32_t kNoList = 0xFFFFFFFFU;
+
+// The module or the name of a class: far more than any has, and each is looked at whenever it is
+// named, which takes a byte or two.
+constexpr std::size_t kMostNameBytes = 1024;
 constexpr std::uint64_t kMostText = 0xFFFFFFFFU;  // places in it have 32 bits
 
 // A state dict has one value in some 12 bytes of pickle; a wrong guess costs only copies.
@@ -249,6 +253,9 @@ void PickleMachine::finish() {
 void PickleMachine::push_global(GlobalName global) {
   for (const std::string_view part : {global.module, global.name}) {
     check_text(part);
+    if (part.size() > kMostNameBytes) {
+      fail(ErrorCode::kUnsupported, "a name of ", part.size(), " bytes, at most ", kMostNameBytes);
+    }
     if (part.empty() || part.find('\n') != std::string_view::npos) {
       corrupt(quoted(part), " is no name of a class");
     }
