@@ -5,6 +5,7 @@
 
 #include "arguments.h"
 #include "command.h"
+#include "globals.h"
 #include "listing.h"
 #include "output.h"
 
@@ -15,11 +16,13 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  weightmap inspect model.wmap\n"
     "  weightmap inspect checkpoint.pt --root model      # what convert would write\n"
+    "  weightmap inspect checkpoint.pt --globals         # the classes that it names\n"
     "  weightmap inspect model.wmap --json | jq -r '.tensors[].name'\n";
 
 struct Arguments {
   std::string path;
   CheckpointOptions options;
+  bool globals = false;
   Style style = Style::kText;
 };
 
@@ -47,6 +50,7 @@ Result<Listing> list_any(const Arguments& arguments) {
 }
 
 int run(const Arguments& arguments) {
+  if (arguments.globals) return show_globals(arguments.path, arguments.style);
   const auto listing = list_any(arguments);
   if (!listing) return report(listing.error(), arguments.style);
   const bool json = arguments.style == Style::kJson;
@@ -61,6 +65,10 @@ Run add_inspect(CLI::App& app) {
   add_operand(app, arguments->path, "FILE", "a weight file or a checkpoint")->required();
   add_key(app, arguments->options.root, "--root",
           "of a checkpoint: only what is under this dotted key");
+  app.add_flag("--globals", arguments->globals,
+               "of a checkpoint: every class and function that it names, and whether "
+               "torch.load(weights_only=True) loads it")
+      ->excludes("--root");
   add_json(app, arguments->style);
   app.footer(kExamples);
   return [arguments] { return run(*arguments); };

@@ -34,4 +34,8 @@ Json value_json(const Listing& listing, std::uint32_t number);
 // In a few words: `5`, `'adam'`, `dict of 2`. Printable.
 std::string value_text(const Listing& listing, std::uint32_t number);
 
+// An object of a class that is known to be plain data, as Python would show it: `1.5
+// (numpy.float64)`, `PosixPath('runs/a')`, `2024-02-29 12:30:15`. REQUIRES: a node of kind kObject.
+std::string object_text(const Listing& listing, std::uint32_t number);
+
 }  // namespace weightmap::tool

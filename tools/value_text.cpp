@@ -65,6 +65,7 @@ std::string value_text(const Listing& listing, std::uint32_t number) {
     case ValueKind::kComposite:
       return fmt::format("composite {}", printable(composite_name(listing, node)));
     case ValueKind::kOpaque: return fmt::format("{}, opaque", printable(qualified_name(text)));
+    case ValueKind::kObject: return object_text(listing, number);
     default: return container_text(graph, number);
   }
 }

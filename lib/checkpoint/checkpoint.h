@@ -13,6 +13,7 @@
 #include "weightmap/result.h"
 #include "weightmap/value_graph.h"
 
+#include "checkpoint/globals.h"
 #include "io/file.h"
 
 // What every kind of checkpoint comes down to: tensors over storages, and the object that holds
@@ -99,6 +100,9 @@ struct Checkpoint {
 
 struct ReadOptions {
   bool strict_globals = false;  // refuse every class that torch.load(weights_only=True) would
+  // If given: only list the classes and functions that the pickles name, and refuse none. The
+  // checkpoint then has no storages, tensors and values.
+  GlobalList* globals = nullptr;
 };
 
 // Reads the directory and the pickle of a checkpoint, not its storages. Nothing in the file is

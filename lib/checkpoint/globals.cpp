@@ -271,8 +271,16 @@ GlobalTrust trust_in(const GlobalName& global) {
   return listed ? GlobalTrust::kListed : GlobalTrust::kUnknown;
 }
 
-Result<void> check_global(const GlobalName& global, bool strict) {
+Result<void> check_global(const GlobalName& global, bool strict, GlobalList* list) {
   const GlobalTrust trust = trust_in(global);
+  if (list != nullptr) {
+    // One text can be two names: the worse one counts.
+    GlobalTrust& known = list->emplace(global_text(global), trust).first->second;
+    known = std::max(known, trust);
+    if (list->size() <= kMostGlobals) return {};
+    return Error(ErrorCode::kUnsupported,
+                 concat("names more than ", kMostGlobals, " classes and functions"));
+  }
   const std::string name = quoted(global_text(global));
   if (trust == GlobalTrust::kAttack) {
     return Error(ErrorCode::kUnsafe,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -28,8 +30,13 @@ GlobalTrust trust_in(const GlobalName& global);
 // The same thing under the name that it has today: Python 2's `__builtin__` is `builtins`.
 GlobalName modern_name(const GlobalName& global);
 
-// Error: kUnsafe for what only an attack names; if strict, for all that is not listed.
-Result<void> check_global(const GlobalName& global, bool strict);
+// What pickles name ("collections.OrderedDict", as they write it), ascending.
+using GlobalList = std::map<std::string, GlobalTrust>;
+inline constexpr std::size_t kMostGlobals = 10'000;  // in a list
+
+// Error: kUnsafe for what only an attack names; if strict, for all that is not listed. With a list,
+// it is noted there instead, and nothing is refused but more than kMostGlobals: kUnsupported.
+Result<void> check_global(const GlobalName& global, bool strict, GlobalList* list = nullptr);
 
 // "collections.OrderedDict", for messages.
 std::string global_text(const GlobalName& global);

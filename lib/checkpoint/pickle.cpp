@@ -6,12 +6,14 @@
 #include <bit>
 #include <charconv>
 #include <concepts>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "base/text.h"
 #include "checkpoint/byte_reader.h"
 #include "checkpoint/pickle_machine.h"
+#include "checkpoint/pickle_text.h"
 
 namespace weightmap::checkpoint {
 namespace {
@@ -23,14 +25,13 @@ std::string hex_byte(unsigned char byte) {
   return {'0', 'x', kDigits[byte >> 4U], kDigits[byte & 15U]};
 }
 
-// Protocol 1 writes False as I00 and True as I01.
-void push_decimal(PickleMachine& machine, std::string_view digits) {
-  if (digits == "00" || digits == "01") return machine.push_bool(digits == "01");
-  std::int64_t value = 0;
-  const char* end = digits.data() + digits.size();
-  const auto [rest, problem] = std::from_chars(digits.data(), end, value);
-  if (problem == std::errc() && rest == end) return machine.push_integer(value);
-  machine.fail(ErrorCode::kCorrupt, quoted(digits), " is not an integer of 64 bits");
+// A number that all of the line is.
+template <typename T>
+std::optional<T> number_of(std::string_view line) {
+  T value{};
+  const char* end = line.data() + line.size();
+  const auto [rest, problem] = std::from_chars(line.data(), end, value);
+  return problem == std::errc() && rest == end ? std::optional(value) : std::nullopt;
 }
 
 class Decoder {
@@ -70,7 +71,57 @@ class Decoder {
   void long_integer() {
     machine_.push_long(reader_.counted<Size>());
   }
-  void text_integer() { push_decimal(machine_, reader_.text(reader_.line())); }
+  std::string_view line() { return reader_.text(reader_.line()); }
+  // Protocols 0 and 1 write False as I00 and True as I01.
+  void text_integer() {
+    const std::string_view digits = line();
+    if (digits == "00" || digits == "01") return machine_.push_bool(digits == "01");
+    decimal(digits);
+  }
+  void text_long() {
+    std::string_view digits = line();
+    if (digits.ends_with('L')) digits.remove_suffix(1);
+    decimal(digits);
+  }
+  void decimal(std::string_view digits) {
+    if (const auto value = number_of<std::int64_t>(digits)) return machine_.push_integer(*value);
+    if (const auto range = stored(digits, from_decimal(digits))) machine_.push_long(*range);
+  }
+  void text_real() {
+    const std::string_view digits = line();
+    const auto value = number_of<double>(digits);
+    if (!value) return wrong_line(digits);
+    machine_.push_real(*value);
+  }
+  void text_unicode() {
+    const std::string_view escaped = line();
+    if (const auto range = stored(escaped, from_raw_unicode(escaped))) machine_.push_text(*range);
+  }
+  void text_string() {
+    const std::string_view escaped = line();
+    const auto range = stored(escaped, from_python2_repr(escaped));
+    if (range) machine_.push_python2_text(*range);
+  }
+  std::optional<PickleRange> stored(std::string_view from, const std::optional<std::string>& text) {
+    if (text) return machine_.store_text(*text);
+    wrong_line(from);
+    return std::nullopt;
+  }
+  void wrong_line(std::string_view line) {
+    constexpr std::size_t kShown = 60;
+    machine_.fail(ErrorCode::kCorrupt, quoted(line.substr(0, kShown)), " is no value of its kind");
+  }
+  template <void (PickleMachine::*action)(std::uint32_t)>
+  void text_memo() {
+    const std::string_view digits = line();
+    const auto number = number_of<std::uint32_t>(digits);
+    if (!number) return wrong_line(digits);
+    (machine_.*action)(*number);
+  }
+  template <PickleKind kind>
+  void growing_from_mark() {
+    machine_.make_growing_from_mark(kind);
+  }
   void real() {
     const std::uint64_t bits = __builtin_bswap64(reader_.number<std::uint64_t>());
     machine_.push_real(std::bit_cast<double>(bits));
@@ -147,9 +198,9 @@ class Decoder {
     stopped_ = true;
   }
 
-  void protocol_0() {
+  void text_persistent() {
     machine_.fail(ErrorCode::kUnsupported,
-                  "belongs to protocol 0, which no version of torch.save writes");
+                  "a persistent id as text, of which no version of torch.load finds the storage");
   }
   void extension() {
     machine_.fail(ErrorCode::kUnsupported,
@@ -214,15 +265,15 @@ constexpr Decoder::Opcode Decoder::kOpcodes[] = {
     {'i', "INST", &Decoder::named_call},
     {'s', "SETITEM", &Decoder::extend<PickleKind::kDict, 2>},
     {'t', "TUPLE", &Decoder::from_mark<PickleKind::kTuple>},
-    {'F', "FLOAT", &Decoder::protocol_0},
-    {'L', "LONG", &Decoder::protocol_0},
-    {'P', "PERSID", &Decoder::protocol_0},
-    {'S', "STRING", &Decoder::protocol_0},
-    {'V', "UNICODE", &Decoder::protocol_0},
-    {'d', "DICT", &Decoder::protocol_0},
-    {'g', "GET", &Decoder::protocol_0},
-    {'l', "LIST", &Decoder::protocol_0},
-    {'p', "PUT", &Decoder::protocol_0},
+    {'F', "FLOAT", &Decoder::text_real},
+    {'L', "LONG", &Decoder::text_long},
+    {'P', "PERSID", &Decoder::text_persistent},
+    {'S', "STRING", &Decoder::text_string},
+    {'V', "UNICODE", &Decoder::text_unicode},
+    {'d', "DICT", &Decoder::growing_from_mark<PickleKind::kDict>},
+    {'g', "GET", &Decoder::text_memo<&PickleMachine::recall>},
+    {'l', "LIST", &Decoder::growing_from_mark<PickleKind::kList>},
+    {'p', "PUT", &Decoder::text_memo<&PickleMachine::remember>},
 
     {')', "EMPTY_TUPLE", &Decoder::run<&PickleMachine::push_empty_tuple>},
     {'G', "BINFLOAT", &Decoder::real},
@@ -288,7 +339,11 @@ const std::array<const Decoder::Opcode*, 256>& Decoder::opcodes_by_code() {
 }  // namespace
 
 std::string_view Pickle::text(const PickleValue& value) const {
-  return {reinterpret_cast<const char*>(bytes.data()) + value.range.begin, value.range.size};
+  const PickleRange& range = value.range;
+  if (range.begin >= bytes.size()) {
+    return {decoded.data() + (range.begin - bytes.size()), range.size};
+  }
+  return {reinterpret_cast<const char*>(bytes.data()) + range.begin, range.size};
 }
 
 Result<Pickle> decode_pickle(std::span<const std::byte> bytes,

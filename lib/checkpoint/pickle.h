@@ -12,8 +12,8 @@
 
 #include "checkpoint/globals.h"
 
-// A pickle, decoded and never executed: calls, classes and state stay data. Protocols 2 to 5 (and
-// those opcodes of 0 and 1 that their writers still emit). What the data mean is torch_values.h's.
+// A pickle, decoded and never executed: calls, classes and state stay data. Protocols 0 to 5. What
+// the data mean is torch_values.h's.
 namespace weightmap::checkpoint {
 
 using ValueId = std::uint32_t;
@@ -38,7 +38,7 @@ enum class PickleKind : std::uint8_t {
   kCall,        // slot: in Pickle::calls
 };
 
-// A part of the pickle's bytes, or of Pickle::items.
+// A part of the pickle's bytes and what was decoded from them, or of Pickle::items.
 struct PickleRange {
   std::uint32_t begin;
   std::uint32_t size;
@@ -76,6 +76,7 @@ struct PickleLimits {
 // when the pickle says so, contain themselves; they are in order of creation, not of containment.
 struct Pickle {
   std::span<const std::byte> bytes;
+  std::vector<char> decoded;  // what protocol 0 writes with escapes: ranges count on from `bytes`
   ValueId root = kNoValue;
   std::vector<PickleValue> values;
   std::vector<ValueId> items;

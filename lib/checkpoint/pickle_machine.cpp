@@ -11,6 +11,11 @@ namespace {
 
 constexpr std::uint32_t kNoList = 0xFFFFFFFFU;
 
+// The module or the name of a class: far more than any has, and each is looked at whenever it is
+// named, which takes a byte or two.
+constexpr std::size_t kMostNameBytes = 1024;
+constexpr std::uint64_t kMostText = 0xFFFFFFFFU;  // places in it have 32 bits
+
 // A state dict has one value in some 12 bytes of pickle; a wrong guess costs only copies.
 constexpr std::size_t kBytesPerValue = 8;
 constexpr std::size_t kMostGuessedValues = std::size_t{1} << 22U;
@@ -127,7 +132,7 @@ void PickleMachine::push_integer(std::int64_t value) {
 }
 
 void PickleMachine::push_long(PickleRange range) {
-  const auto bytes = pickle_.bytes.subspan(range.begin, range.size);
+  const auto bytes = std::as_bytes(std::span(text(range)));
   range.size = to_u32(needed_bytes(bytes));
   if (range.size > sizeof(std::int64_t)) return push({.kind = PickleKind::kBigInt, .range = range});
   std::int64_t value = range.size > 0 && is_negative(bytes.first(range.size)) ? -1 : 0;
@@ -143,6 +148,20 @@ void PickleMachine::push_text(PickleRange range) {
 void PickleMachine::push_python2_text(PickleRange range) {
   push(
       {.kind = is_valid_utf8(text(range)) ? PickleKind::kStr : PickleKind::kBytes, .range = range});
+}
+
+// Names refer to the text, so it never moves: with room for the most that the lines of protocol 0
+// can become, two bytes each.
+PickleRange PickleMachine::store_text(std::string_view text) {
+  std::vector<char>& decoded = pickle_.decoded;
+  if (decoded.capacity() == 0) decoded.reserve(2 * pickle_.bytes.size());
+  const std::uint64_t begin = std::uint64_t{pickle_.bytes.size()} + decoded.size();
+  if (begin + text.size() > kMostText) {
+    fail(ErrorCode::kUnsupported, "more than ", kMostText, " bytes of text");
+    return {};
+  }
+  decoded.insert(decoded.end(), text.begin(), text.end());
+  return {static_cast<std::uint32_t>(begin), to_u32(text.size())};
 }
 
 ValueId PickleMachine::add_tuple(std::span<const ValueId> items) {
@@ -161,6 +180,17 @@ void PickleMachine::make_from_mark(PickleKind kind) {
   const PickleRange range = store(stack_.above_mark());
   stack_.drop_to_mark();
   push({.kind = kind, .range = range});
+}
+
+void PickleMachine::make_growing_from_mark(PickleKind kind) {
+  if (!has_mark()) return;
+  const auto above = stack_.above_mark();
+  const std::vector<ValueId> items(above.begin(), above.end());
+  stack_.drop_to_mark();
+  push_empty(kind);
+  for (const ValueId item : items)
+    stack_.push(item);
+  extend(kind, items.size());
 }
 
 void PickleMachine::extend_from_mark(PickleKind kind) {
@@ -229,6 +259,9 @@ void PickleMachine::push_global(GlobalName global) {
                                                   " bytes, at most ", kMaxNameBytes));
     }
     check_text(part);
+    if (part.size() > kMostNameBytes) {
+      fail(ErrorCode::kUnsupported, "a name of ", part.size(), " bytes, at most ", kMostNameBytes);
+    }
     if (part.empty() || part.find('\n') != std::string_view::npos) {
       corrupt(quoted(part), " is no name of a class");
     }

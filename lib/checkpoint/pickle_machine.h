@@ -35,6 +35,7 @@ class PickleMachine {
   void push_real(double value) { push({.kind = PickleKind::kFloat, .real = value}); }
   void push_text(PickleRange range);
   void push_python2_text(PickleRange range);
+  PickleRange store_text(std::string_view text);  // of what does not stand in the bytes
   void push_bytes(PickleKind kind, PickleRange range) { push({.kind = kind, .range = range}); }
 
   // Containers. The kinds are kList, kSet or kDict; each is also what a call returned.
@@ -42,6 +43,7 @@ class PickleMachine {
   void push_empty(PickleKind kind) { push({.kind = kind, .slot = lists_.make()}); }
   void make_tuple(std::size_t count);
   void make_from_mark(PickleKind kind);
+  void make_growing_from_mark(PickleKind kind);
   void extend(PickleKind kind, std::size_t count);
   void extend_from_mark(PickleKind kind);
 

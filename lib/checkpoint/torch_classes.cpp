@@ -23,12 +23,49 @@ constexpr auto kClasses = std::to_array<Class>({
     {{"builtins", "complex"}, Role::kText, ValueKind::kComplex},
 });
 
+// Classes and functions whose objects are plain data, as their own pickles have them.
+constexpr auto kPlainData = std::to_array<GlobalName>({
+    {"argparse", "Namespace"},
+    {"datetime", "date"},
+    {"datetime", "datetime"},
+    {"datetime", "time"},
+    {"datetime", "timedelta"},
+    {"datetime", "timezone"},
+    {"decimal", "Decimal"},
+    {"fractions", "Fraction"},
+    {"numpy", "dtype"},
+    {"numpy._core.multiarray", "_reconstruct"},  // since numpy 2
+    {"numpy._core.multiarray", "scalar"},
+    {"numpy._core.numeric", "_frombuffer"},
+    {"numpy.core.multiarray", "_reconstruct"},
+    {"numpy.core.multiarray", "scalar"},
+    {"numpy.core.numeric", "_frombuffer"},
+    {"torch.serialization", "_get_layout"},
+    {"types", "SimpleNamespace"},
+    {"uuid", "SafeUUID"},
+    {"uuid", "UUID"},
+});
+
+bool is_path(const GlobalName& name) {
+  // The latter is where Python 3.13 keeps them.
+  if (name.module != "pathlib" && name.module != "pathlib._local") return false;
+  return name.name == "Path" || name.name == "PurePath" || name.name == "PosixPath" ||
+         name.name == "PurePosixPath" || name.name == "WindowsPath" ||
+         name.name == "PureWindowsPath";
+}
+
+bool is_plain_data(const GlobalName& name) {
+  return std::ranges::find(kPlainData, name) != kPlainData.end() || is_path(name) ||
+         (name.module == "numpy.dtypes" && name.name.ends_with("DType"));
+}
+
 }  // namespace
 
 Class class_of(const GlobalName& modern) {
   if (makes_tensor(modern)) return {modern, Role::kTensor, ValueKind::kTensor};
   const auto* known = std::ranges::find(kClasses, modern, &Class::name);
-  return known == kClasses.end() ? Class{modern, Role::kOpaque, ValueKind::kOpaque} : *known;
+  if (known != kClasses.end()) return *known;
+  return {modern, Role::kOpaque, is_plain_data(modern) ? ValueKind::kObject : ValueKind::kOpaque};
 }
 
 }  // namespace weightmap::checkpoint

@@ -341,7 +341,8 @@ bool ValueWalk::push_argument_items(const PickleCall& call) {
 // What close_opaque takes apart again.
 void ValueWalk::push_opaque(const PickleCall& call, Frame& frame) {
   frame.role = Role::kOpaque;
-  frame.kind = ValueKind::kOpaque;
+  frame.kind = class_of_call(call).kind;
+  if (frame.kind != ValueKind::kObject) frame.kind = ValueKind::kOpaque;
   if (slot_of(call.callable)) {
     push(call.arguments);
   } else {
@@ -422,7 +423,7 @@ Result<NodeId> ValueWalk::close_opaque(const Frame& frame) {
   if (!merged) return merged.error();
   parts[4] = pairs.empty() ? graph_.add_none() : graph_.add_parent(ValueKind::kDict, pairs);
   const TextRange name = slot ? global_text(*slot) : graph_.store_text("operator\ncall");
-  return graph_.add_parent(ValueKind::kOpaque, parts, name);
+  return graph_.add_parent(frame.kind, parts, name);
 }
 
 // The dotted path to the value that is being visited, as far as a message shows it.

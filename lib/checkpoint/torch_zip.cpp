@@ -180,9 +180,10 @@ Result<void> TorchZip::read_pickle(const ReadOptions& options) {
     return error(from.code(), concat(kPickleRecord, ": ", from.message()));
   };
   const auto pickle = decode_pickle(*bytes, [&](const GlobalName& global) {
-    return check_global(global, options.strict_globals);
+    return check_global(global, options.strict_globals, options.globals);
   });
   if (!pickle) return in_pickle(pickle.error());
+  if (options.globals != nullptr) return {};
   const auto read = read_torch_values(
       *pickle, [this](std::string_view key) { return find_storage(key); }, checkpoint_);
   if (!read) return in_pickle(read.error());

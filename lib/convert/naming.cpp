@@ -105,7 +105,7 @@ class Namer {
     } else if (is_sequence(kind)) {
       for (std::size_t i = 0; i < items.size(); ++i)
         push(place, items[i], std::to_string(i));
-    } else if (kind == ValueKind::kOpaque) {
+    } else if (kind == ValueKind::kOpaque || kind == ValueKind::kObject) {
       push_opaque(place, items);
     }
     if (graph_.node(place.node).has_attributes) {

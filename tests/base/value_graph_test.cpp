@@ -113,10 +113,11 @@ TEST_CASE("a graph is the same when it is put together from its parts") {
 TEST_CASE("every kind has its stored number and its name") {
   // In the order of the table in FORMAT.md, section 4.
   constexpr std::array kNames{
-      "none"sv,      "bool"sv,   "int"sv,          "int"sv,     "float"sv,        "complex"sv,
-      "str"sv,       "bytes"sv,  "bytearray"sv,    "list"sv,    "tuple"sv,        "set"sv,
-      "frozenset"sv, "dict"sv,   "ordered_dict"sv, "counter"sv, "default_dict"sv, "size"sv,
-      "dtype"sv,     "device"sv, "global"sv,       "tensor"sv,  "composite"sv,    "opaque"sv};
+      "none"sv,    "bool"sv,         "int"sv,       "int"sv,       "float"sv,
+      "complex"sv, "str"sv,          "bytes"sv,     "bytearray"sv, "list"sv,
+      "tuple"sv,   "set"sv,          "frozenset"sv, "dict"sv,      "ordered_dict"sv,
+      "counter"sv, "default_dict"sv, "size"sv,      "dtype"sv,     "device"sv,
+      "global"sv,  "tensor"sv,       "composite"sv, "opaque"sv,    "object"sv};
   REQUIRE(kNames.size() == kValueKindCount);
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     CAPTURE(i);

@@ -148,10 +148,11 @@ void Comparison::nodes(std::size_t expected_number, std::uint32_t found) {
   CAPTURE(expected_number);
   REQUIRE(value_kind_name(node.kind) == expected.kind);
   const bool is_container = !expected.children.empty() || expected.kind == "tensor" ||
-                            expected.kind == "opaque" || expected.kind.ends_with("dict") ||
-                            expected.kind == "list" || expected.kind == "set";
+                            expected.kind == "opaque" || expected.kind == "object" ||
+                            expected.kind.ends_with("dict") || expected.kind == "list" ||
+                            expected.kind == "set";
   if (is_container && containers_.meet(expected_number, found)) return;
-  if (expected.kind == "opaque") return opaque(expected, found);
+  if (expected.kind == "opaque" || expected.kind == "object") return opaque(expected, found);
   if (!is_container) scalar(expected, found);
   if (expected.kind == "tensor") {
     const auto named = std::ranges::find(expected_.tensors, expected.value.get<std::string>(),

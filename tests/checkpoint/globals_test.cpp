@@ -38,6 +38,31 @@ TEST_SUITE("checkpoint/globals") {
     }
   }
 
+  TEST_CASE("with a list nothing is refused and everything is noted once") {
+    checkpoint::GlobalList list;
+    const GlobalName names[] = {
+        {"posix", "system"}, {"torch", "Size"}, {"my", "Class"}, {"torch", "Size"}};
+    for (const GlobalName& name : names)
+      CHECK(checkpoint::check_global(name, true, &list));
+    CHECK(list == checkpoint::GlobalList{{"my.Class", GlobalTrust::kUnknown},
+                                         {"posix.system", GlobalTrust::kAttack},
+                                         {"torch.Size", GlobalTrust::kListed}});
+  }
+
+  TEST_CASE("a list does not grow without bound") {
+    checkpoint::GlobalList list;
+    Result<void> noted;
+    std::string name;
+    std::size_t count = 0;
+    for (; noted && count < 20'000; ++count) {
+      name = "C" + std::to_string(count);
+      noted = checkpoint::check_global({"my", name}, false, &list);
+    }
+    REQUIRE_FALSE(noted);
+    CHECK(noted.error().code() == ErrorCode::kUnsupported);
+    CHECK(count == checkpoint::kMostGlobals + 1);
+  }
+
   TEST_CASE("the old names of listed classes are listed") {
     CHECK(trust_in({"__builtin__", "set"}) == GlobalTrust::kListed);
     CHECK(trust_in({"torch.tensor", "_rebuild_from_type_v2"}) == GlobalTrust::kListed);

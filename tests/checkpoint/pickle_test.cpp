@@ -236,6 +236,57 @@ TEST_SUITE("checkpoint/pickle") {
       CHECK(decoded->steps <= bytes.size());
     }
   }
+
+  TEST_CASE("every protocol says the same as Python") {
+    const std::string data = WEIGHTMAP_TEST_DATA "/pickles/";
+    const std::string expected = read_file(data + "shown.txt");
+    for (int protocol = 0; protocol <= 5; ++protocol) {
+      CAPTURE(protocol);
+      const std::string bytes = read_file(data + "protocol" + std::to_string(protocol) + ".pkl");
+      const auto found = open_bytes(checkpoint_file(bytes));
+      REQUIRE_MESSAGE(found, message_of(found));
+      const ValueGraph& graph = found->values;
+      CHECK(show(graph) == expected);
+      const auto top = graph.items(graph.root());
+      const auto shared = std::ranges::find_if(
+          top, [&](std::uint32_t node) { return graph.text(node) == "shared"; });
+      REQUIRE(shared != top.end());
+      const auto items = graph.items(*(shared + 1));
+      CHECK(items[0] == items[1]);
+    }
+  }
+
+  TEST_CASE("the text of protocol 0 is what Python reads in it") {
+    struct Row {
+      std::string pickle;
+      std::string shown;
+    };
+    const Row rows[] = {
+        {"S'a\\x41\\n\\'\\\\'\n.", "'aA\n'\\'"},
+        {"S\"it's\"\n.", "'it's'"},
+        {"S'\\377'\n.", "b<ff>"},
+        {"Va\\\\u0041\n.", "'a\\\\u0041'"},
+        {"Va\\u0041\\U0001f642\n.", "'aA\xF0\x9F\x99\x82'"},
+        {"V\xE9\n.", "'\xC3\xA9'"},
+        {"V\n.", "''"},
+        {"I12\n.", "12"},
+        {"L-12L\n.", "-12"},
+        {"L12\n.", "12"},
+        {"I9223372036854775808\n.", "int<000000000000008000>"},
+        {"L-9223372036854775809L\n.", "int<ffffffffffffff7fff>"},
+        {"L-36893488147419103232L\n.", "int<0000000000000000fe>"},
+        {"Finf\n.", "inf"},
+        {"F-1e-05\n.", "-1e-05"},
+        {"(NNl.", "[None, None]"},
+        {"(Va\nNd.", "{'a': None}"},
+        {"(lp0\nNa.", "[None]"},
+        {"(lp5\n0g5\n.", "[]"},
+    };
+    for (const Row& row : rows) {
+      CAPTURE(row.pickle);
+      CHECK(shown(row.pickle) == row.shown);
+    }
+  }
 }
 
 }  // namespace

@@ -146,6 +146,7 @@ std::string GraphText::plain(std::uint32_t node) const {
     case ValueKind::kTensor: return "tensor" + std::to_string(number);
     case ValueKind::kComposite: return "composite" + std::to_string(number);
     case ValueKind::kOpaque: return opaque(node);
+    case ValueKind::kObject: return "object " + opaque(node);
   }
   return "?";
 }

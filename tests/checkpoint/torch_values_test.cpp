@@ -453,7 +453,7 @@ TEST_SUITE("checkpoint/torch_values") {
              "b",
          "OrderedDict{'w': 1} @{'_metadata': OrderedDict{'': {'version': 2}}}"},
         {call(global("torch.serialization", "_get_layout"), {text("torch.strided")}),
-         "torch.serialization._get_layout('torch.strided')"},
+         "object torch.serialization._get_layout('torch.strided')"},
     };
     for (const Row& row : rows) {
       CAPTURE(row.shown);
@@ -528,6 +528,53 @@ TEST_SUITE("checkpoint/torch_values") {
     CHECK(contains(by_tensor.message(), "a tensor as a key"));
   }
 
+  TEST_CASE("the class of a module that was saved whole is named by its persistent id") {
+    const auto named = [](const std::string& what) {
+      return tuple({text(what), global("my.net", "Net"), "N", "N"}) + "Q";
+    };
+    CHECK(values_of(named("module")) == "my.net.Net");
+    CHECK(values_of(named("module") + ")\x81}" + text("w") + tensor() + "sb") ==
+          "my.net.Net() <- {'w': tensor0}");
+    CHECK(contains(refusal(named("class")).message(), "a storage that is no tensor's"));
+    CHECK(contains(refusal(tuple({text("module"), text("Net"), "N", "N"}) + "Q").message(),
+                   "a storage that is no tensor's"));
+  }
+
+  TEST_CASE("objects of classes that are plain data are known as such") {
+    struct Row {
+      const char* module;
+      const char* name;
+      bool is_known;
+    };
+    const Row rows[] = {
+        {"pathlib", "PosixPath", true},
+        {"pathlib._local", "WindowsPath", true},
+        {"pathlib", "Path.cwd", false},
+        {"datetime", "datetime", true},
+        {"datetime", "datetime.now", false},
+        {"numpy.core.multiarray", "scalar", true},
+        {"numpy._core.multiarray", "_reconstruct", true},
+        {"numpy", "dtype", true},
+        {"numpy", "ndarray", false},
+        {"numpy.dtypes", "Float64DType", true},
+        {"uuid", "UUID", true},
+        {"uuid", "uuid4", false},
+        {"decimal", "Decimal", true},
+        {"fractions", "Fraction", true},
+        {"types", "SimpleNamespace", true},
+        {"types", "FunctionType", false},
+        {"my.module", "Namespace", false},
+    };
+    for (const Row& row : rows) {
+      CAPTURE(row.name);
+      const std::string shown = values_of(call(global(row.module, row.name), {integer(1)}));
+      CHECK(shown ==
+            (row.is_known ? "object " : "") + std::string(row.module) + "." + row.name + "(1)");
+    }
+    CHECK(values_of(call(global("argparse", "Namespace"), {}) + dict({text("w"), tensor()}) +
+                    "b") == "object argparse.Namespace() <- {'w': tensor0}");
+  }
+
   TEST_CASE("objects of unknown classes are opaque, and what is inside them is found") {
     struct Row {
       std::string value;
@@ -536,7 +583,7 @@ TEST_SUITE("checkpoint/torch_values") {
     const std::string namespace_class = global("argparse", "Namespace");
     const Row rows[] = {
         {namespace_class + ")\x81" + dict({text("lr"), real(0.5)}) + "b",
-         "argparse.Namespace() <- {'lr': 0.5}"},
+         "object argparse.Namespace() <- {'lr': 0.5}"},
         {call(global("m", "C"), {tensor()}), "m.C(tensor0)"},
         {global("m", "C") + ")\x81" + dict({text("w"), tensor()}) + "b", "m.C() <- {'w': tensor0}"},
         {global("m", "C") + ")" + dict({text("w"), tensor()}) + "\x92", "m.C()(**{'w': tensor0})"},

@@ -47,7 +47,7 @@ class Values:
         assert wanted["kind"] == got["kind"], f"{where}: {wanted} vs {got}"
         for field in ("value", "factory"):
             assert wanted.get(field) == got.get(field), f"{where}: {wanted} vs {got}"
-        if wanted["kind"] == "opaque":
+        if wanted["kind"] in ("opaque", "object"):
             self.compare_opaque(wanted, got, where)
         else:
             self.compare_items(wanted.get("children", []), got.get("children", []), where)

@@ -81,7 +81,7 @@ std::vector<HostileRow> digest_rows() {
 
 std::vector<HostileRow> node_rows() {
   return {
-      {26, "an unknown kind", "unknown kind: kind 24", [](RawFile& f) { node_of(f, 0).kind = 24; }},
+      {26, "an unknown kind", "unknown kind: kind 25", [](RawFile& f) { node_of(f, 0).kind = 25; }},
       {26, "an unknown flag", "unknown flag", [](RawFile& f) { node_of(f, 0).flags = 2; }},
       {26, "reserved bytes", "reserved bytes", [](RawFile& f) { node_of(f, 0).reserved = 1; }},
       {26, "children outside", "outside of the pools",

@@ -35,7 +35,8 @@ PACKED = {"quint4x2", "quint2x4", "bits1x8", "bits2x4", "bits4x2", "float4_e2m1f
 COMPOSITES = """quantized_per_tensor quantized_per_channel quantized_per_channel_float sparse_coo
     sparse_csr sparse_csc sparse_bsr sparse_bsc nested wrapper_subclass""".split()
 KINDS = """none bool int int float complex str bytes bytearray list tuple set frozenset dict
-    ordered_dict counter default_dict size dtype device global tensor composite opaque""".split()
+    ordered_dict counter default_dict size dtype device global tensor composite opaque
+    object""".split()
 LONG_INT, NONE, TUPLE, LIST, DICT = 3, 0, 10, 9, 13
 
 Header = namedtuple("Header", "magic major minor header_size features index_offset index_size "
@@ -435,8 +436,8 @@ def make_node(index, extras, place, node):
 def children_fit(word, kinds):
     if word in ("dict", "ordered_dict", "counter", "default_dict"):
         return len(kinds) % 2 == 0
-    if word == "opaque":
-        wanted = ((NONE, TUPLE), (NONE, DICT), range(24), (NONE, LIST), (NONE, DICT))
+    if word in ("opaque", "object"):
+        wanted = ((NONE, TUPLE), (NONE, DICT), range(len(KINDS)), (NONE, LIST), (NONE, DICT))
         return len(kinds) == 5 and all(kind in some for kind, some in zip(kinds, wanted))
     if word == "size":
         return all(KINDS[kind] == "int" for kind in kinds)
@@ -449,9 +450,9 @@ def text_fits(kind, text):
     word = KINDS[kind]
     if kind == LONG_INT or word == "complex":
         return len(text) > 8 if kind == LONG_INT else len(text) == 16
-    if word in ("str", "device", "global", "opaque", "default_dict"):
+    if word in ("str", "device", "global", "opaque", "object", "default_dict"):
         decode(text, "R26")
-    if word in ("global", "opaque"):
+    if word in ("global", "opaque", "object"):
         return text.count(b"\n") == 1
     return not text or word in ("str", "bytes", "bytearray", "device", "default_dict")
 
@@ -545,7 +546,7 @@ def value(index, kind, number, text):
         "complex": lambda: [real(part) for part in struct.unpack("<2d", text)],
         "str": text.decode, "device": text.decode, "bytes": text.hex, "bytearray": text.hex,
         "dtype": lambda: WORDS[number], "global": lambda: dotted(text),
-        "opaque": lambda: dotted(text), "tensor": lambda: index.tensors[number].name,
+        "opaque": lambda: dotted(text), "object": lambda: dotted(text), "tensor": lambda: index.tensors[number].name,
         "composite": lambda: index.composites[number].name.decode()}
     return values.get(KINDS[kind], lambda: None)()
 

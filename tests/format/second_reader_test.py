@@ -113,7 +113,7 @@ def compare_sharing(ours, theirs, groups):
 class Walk:
     """Two object graphs side by side, from their roots: kinds, values, and what is one object."""
 
-    CONTAINERS = {"list", "dict", "ordered_dict", "set", "counter", "default_dict", "opaque"}
+    CONTAINERS = {"list", "dict", "ordered_dict", "set", "counter", "default_dict", "opaque", "object"}
 
     def __init__(self, ours, theirs):
         self.ours, self.theirs = ours["nodes"], theirs["nodes"]
@@ -127,7 +127,7 @@ class Walk:
         expect_equal(f"node {a}: kind", ours["kind"], theirs["kind"])
         if ours["kind"] in self.CONTAINERS:
             expect_equal(f"node {a}: one object", self.twins.setdefault(b, a), a)
-        if ours["kind"] == "opaque":
+        if ours["kind"] in ("opaque", "object"):
             return self.compare_opaque(ours, theirs)
         for key in ["value", "factory"]:
             expect_equal(f"node {a}: {key}", ours.get(key), theirs.get(key))

@@ -193,4 +193,26 @@ struct CheckpointContent {
 Result<CheckpointContent> read_checkpoint(const std::string& path,
                                           const CheckpointOptions& options = {});
 
+// What becomes of a class or function that a pickle names, when PyTorch loads the file.
+enum class GlobalVerdict : std::uint8_t {
+  kLoaded,   // torch.load(weights_only=True) takes it
+  kRefused,  // it refuses it
+  kAttack,   // it refuses it, and nothing but an attack names it
+};
+
+struct NamedGlobal {
+  std::string name;  // "collections.OrderedDict", as the pickle has it
+  GlobalVerdict verdict = GlobalVerdict::kRefused;
+};
+
+struct CheckpointGlobals {
+  std::string source_kind;
+  std::vector<NamedGlobal> globals;  // ascending by name, each once
+};
+
+// Every class and function that a checkpoint's pickles name, also in files that convert_checkpoint
+// refuses for them. Nothing is executed or looked up. Errors: kNotFound, kIo, kWrongKind, kCorrupt,
+// kUnsupported (this kind of file, or more names than 10,000). Messages begin with the path.
+Result<CheckpointGlobals> list_globals(const std::string& path);
+
 }  // namespace weightmap

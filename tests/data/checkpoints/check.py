@@ -133,6 +133,7 @@ BUILDERS = {
     "counter": lambda value, parts: collections.Counter(dict(pairs(parts))),
     "default_dict": lambda value, parts: collections.defaultdict(None, pairs(parts)),
     "opaque": lambda value, parts: pydoc.locate(value)(*parts),
+    "object": lambda value, parts: pydoc.locate(value)(*parts),
 }
 
 

@@ -8,6 +8,8 @@ import torch
 
 INTEGER_OF_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 EXACT_IN_DOUBLE = 2**53
+# Classes that a reader may know without PyTorch.
+PLAIN_DATA = ("argparse.Namespace", "pathlib.", "datetime.")
 
 
 def describe(root):
@@ -203,7 +205,8 @@ class Nodes:
     def opaque(self, value):
         """Any other object: its class, and what a pickle would hold to make it again."""
         arguments, state = reduced(value)
-        node = {"kind": "opaque", "value": qualified_name(type(value))}
+        name = qualified_name(type(value))
+        node = {"kind": "object" if name.startswith(PLAIN_DATA) else "opaque", "value": name}
         if arguments:
             node["children"] = self.numbers(arguments)
         if state is not None:

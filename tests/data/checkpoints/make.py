@@ -16,6 +16,7 @@ from torch import nn
 
 import composites
 import modules
+import objects
 from describe import describe, dtype_name
 
 HERE = pathlib.Path(__file__).parent
@@ -293,6 +294,7 @@ def opaque():
         "started": datetime.datetime(2024, 2, 29, 12, 30, 15),
         "classes": collections.Counter({"cat": 3, "dog": 1}),
         "groups": groups,
+        "rows": slice(1, 5),
     }
 
 
@@ -418,6 +420,7 @@ def main():
         attempt(name, write_case, name)
     composites.write(HERE / "composites", VERSION)
     modules.write(HERE / "modules", VERSION)
+    objects.write(HERE / "objects", VERSION)
     # One version is enough for these; the newest one writes them.
     if VERSION >= (2, 0):
         UNSUPPORTED.mkdir(exist_ok=True)
