@@ -51,6 +51,7 @@ struct Tensor {
   std::uint8_t rank = 0;
   bool requires_grad = false;
   bool is_parameter = false;
+  bool is_buffer = false;  // of its module, where the source says so; never a parameter, too
   bool conj = false;
   bool neg = false;
   bool meta = false;

@@ -311,7 +311,6 @@ TEST_SUITE("checkpoint/fixtures") {
          "`weight`: `torch._utils._rebuild_sparse_tensor"
          "`: makes a sparse tensor"},
         {"self_reference.pt", ErrorCode::kUnsupported, "`self`: an object that refers to itself"},
-        {"torchscript.pt", ErrorCode::kUnsupported, "is a TorchScript archive: load it with"},
     };
     for (const Row& row : rows) {
       CAPTURE(row.file);

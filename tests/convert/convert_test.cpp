@@ -229,7 +229,6 @@ TEST_CASE("what cannot be converted is named, and leaves no file") {
   const std::vector<Row> rows{
       {"quantized", ErrorCode::kUnsupported, "quantized"},
       {"sparse_coo", ErrorCode::kUnsupported, "sparse"},
-      {"torchscript", ErrorCode::kUnsupported, "TorchScript"},
       {"self_reference", ErrorCode::kUnsupported, "itself"},
       {"name_collision", ErrorCode::kUnsupported, "`a.b`"},
   };

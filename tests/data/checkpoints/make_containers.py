@@ -5,7 +5,9 @@
 What PyTorch can no longer write is built here from the layouts it documents or still reads, and then loaded by it.
 """
 
+import io
 import pathlib
+import pickle
 import sys
 import zipfile
 
@@ -232,13 +234,100 @@ def legacy_python2():
         assert loaded["part"].data_ptr() - loaded["all"].data_ptr() == 12
 
 
+# ---- TorchScript
+
+
+class Scripted(nn.Module):
+    """Ties, a submodule under two names, a buffer that is none of its parameters, attributes that are neither."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+        self.fc = nn.Linear(3, 3)
+        self.tied = self.fc
+        self.weight = nn.Parameter(numbers(3))
+        self.frozen = nn.Parameter(numbers(3), requires_grad=False)
+        self.register_buffer("offset", numbers(3, dtype=torch.float64))
+        self.plain = numbers(3)
+        self.sizes = [1, 2]
+        self.names = {"a": 1}
+        self.tensors = [numbers(2)]
+
+    def forward(self, x):
+        y = self.tied(self.fc(self.norm(x))) * self.weight + self.plain + self.frozen + self.offset
+        return y + self.sizes[0] + self.names["a"] + self.tensors[0][0] + torch.tensor([1.0, 2.0, 3.0])
+
+
+def scripted():
+    return torch.jit.script(Scripted().eval())
+
+
+def save_script(module, name):
+    """Without the records *.debug_pkl, which name the source files of the machine; code deflated, as it was."""
+    path = HERE / f"{name}.pt"
+    torch.jit.save(module, str(path))
+    with zipfile.ZipFile(path) as archive:
+        kept = [(info, archive.read(info)) for info in archive.infolist() if not info.filename.endswith(".debug_pkl")]
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, content in kept:
+            again = zipfile.ZipInfo(info.filename, ZEROED_DATE)
+            again.compress_type = info.compress_type
+            archive.writestr(again, content)
+    return path
+
+
+def describe_script(path):
+    """state_dict() of what PyTorch loads, in its order; which are parameters each module says."""
+    loaded = torch.jit.load(str(path))
+    description = describe(loaded.state_dict(keep_vars=True))
+    for tensor in description["tensors"]:
+        tensor["parameter"] = is_parameter(loaded, tensor["name"])
+    path.with_suffix(".state.json").write_text(to_json(description), encoding="utf-8")
+
+
+def script_2_13():
+    describe_script(save_script(scripted(), "script_2_13"))
+
+
+def script_1_13():
+    describe_script(save_script(scripted(), "script_1_13"))
+
+
+def is_parameter(module, name):
+    *path, last = name.split(".")
+    for part in path:
+        module = getattr(module, part)
+    return last in dict(module.named_parameters(recurse=False))
+
+
+def script_frozen():
+    """All weights among the constants: described by Python's own unpickler."""
+    path = save_script(torch.jit.freeze(scripted()), "script_frozen")
+    with zipfile.ZipFile(path) as archive:
+        constants = Constants(archive).load()
+    description = describe({f"CONSTANTS.c{i}": tensor for i, tensor in enumerate(constants)})
+    path.with_suffix(".state.json").write_text(to_json(description), encoding="utf-8")
+
+
+class Constants(pickle.Unpickler):
+    def __init__(self, archive):
+        super().__init__(io.BytesIO(archive.read("script_frozen/constants.pkl")))
+        self.archive = archive
+
+    def persistent_load(self, mention):
+        _, kind, key, _, _ = mention
+        content = bytearray(self.archive.read(f"script_frozen/constants/{key}"))
+        storage = torch.frombuffer(content, dtype=torch.uint8).untyped_storage()
+        return torch.storage.TypedStorage(wrap_storage=storage, dtype=kind.dtype, _internal=True)
+
+
 # ---- everything
 
 
 BY_2_13 = [zip_deflated, zip_odd, zip_without_crcs, zip_big_endian, zip_big_endian_v3, legacy_2_13, legacy_protocol4]
-BY_2_13 += [legacy_module, legacy_python2]
-BY_1_13 = [legacy_1_13, legacy_python2]
-WITHOUT_DESCRIPTION = [legacy_module, legacy_python2]
+BY_2_13 += [legacy_module, legacy_python2, script_2_13, script_frozen]
+BY_1_13 = [legacy_1_13, legacy_python2, script_1_13]
+WITHOUT_DESCRIPTION = [legacy_module, legacy_python2, script_2_13, script_1_13, script_frozen]
 
 
 def main():
