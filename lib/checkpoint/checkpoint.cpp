@@ -9,6 +9,7 @@
 #include "base/file_kind.h"
 #include "base/text.h"
 #include "checkpoint/legacy_stream.h"
+#include "checkpoint/torch_tar.h"
 #include "checkpoint/torch_zip.h"
 
 namespace weightmap::checkpoint {
@@ -23,6 +24,7 @@ struct Source {
 constexpr auto kSources = std::to_array<Source>({
     {FileKind::kZip, &read_torch_zip},
     {FileKind::kLegacyTorch, &read_legacy_stream},
+    {FileKind::kTar, &read_torch_tar},
 });
 
 // What else is given instead of a checkpoint, and what to do where that is certain.

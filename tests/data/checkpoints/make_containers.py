@@ -5,10 +5,12 @@
 What PyTorch can no longer write is built here from the layouts it documents or still reads, and then loaded by it.
 """
 
+import collections
 import io
 import pathlib
 import pickle
 import sys
+import tarfile
 import zipfile
 
 import numpy
@@ -234,6 +236,90 @@ def legacy_python2():
         assert loaded["part"].data_ptr() - loaded["all"].data_ptr() == 12
 
 
+# ---- the tar archive of 0.1
+
+
+class Reference:
+    """Stands for a tensor in the object: a persistent id."""
+
+    def __init__(self, key):
+        self.key = key
+
+
+class TarPickler(pickle._Pickler):
+    def persistent_id(self, value):
+        return value.key if isinstance(value, Reference) else None
+
+
+def pickled(value):
+    out = io.BytesIO()
+    TarPickler(out, 2).dump(value)
+    return out.getvalue()
+
+
+def integers(*numbers):
+    return numpy.array(numbers, "<i8").tobytes()
+
+
+def tar_storages(storages, parts):
+    content = pickled(len(storages))
+    for key, (kind, values) in storages.items():
+        content += pickled((key, "cpu", kind)) + integers(values.size) + values.tobytes()
+    return content + pickled(parts)
+
+
+def tar_tensors(tensors):
+    content = pickled(len(tensors))
+    for key, (storage, kind, offset, shape, strides) in tensors.items():
+        content += pickled((key, storage, kind)) + numpy.int32(len(shape)).tobytes() + b"rest"
+        content += integers(*shape, *strides, offset)
+    return content
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+STORAGES = {
+    11: (torch.FloatStorage, numpy.arange(12, dtype="<f4")),
+    12: (torch.LongStorage, numpy.array([5, -6], "<i8")),
+    13: (torch.ByteStorage, numpy.array([], "u1")),
+}
+TENSORS = {
+    21: (11, torch.FloatTensor, 0, (3, 4), (4, 1)),
+    22: (11, torch.FloatTensor, 2, (4, 2), (1, 4)),
+    23: (12, torch.LongTensor, 1, (1,), (1,)),
+    24: (13, torch.ByteTensor, 0, (0,), (1,)),
+}
+
+
+def tar_objects():
+    """Keys as text and as numbers, one tensor twice, views of one storage."""
+    value = collections.OrderedDict(
+        weight=Reference("21"), view=Reference(22), again=Reference(21), number=Reference("23"), empty=Reference(24)
+    )
+    value["list"] = [1, "text", {"x": 2.5}]
+    members = {"sys_info": pickled({}), "pickle": pickled(value)}
+    members["tensors"] = tar_tensors(TENSORS)
+    members["storages"] = tar_storages(STORAGES, [])
+    write_tar(HERE / "tar_objects.pt", members)
+
+
+def tar_parts():
+    """A storage that is a part of another one, and a part of that. Not described: what loads it shares nothing."""
+    tensors = {21: (11, torch.FloatTensor, 0, (12,), (1,)), 22: (32, torch.FloatTensor, 1, (2,), (1,))}
+    members = {"pickle": pickled([Reference(21), Reference(22)]), "tensors": tar_tensors(tensors)}
+    members["storages"] = tar_storages(STORAGES, [(31, 11, 2, 8), (32, 31, 3, 4)])
+    write_tar(HERE / "tar_parts.pt", members)
+    loaded = load(HERE / "tar_parts.pt")
+    assert loaded[1].tolist() == [6, 7]
+    assert loaded[1].data_ptr() - loaded[0].data_ptr() == 24
+
+
 # ---- TorchScript
 
 
@@ -326,8 +412,8 @@ class Constants(pickle.Unpickler):
 
 BY_2_13 = [zip_deflated, zip_odd, zip_without_crcs, zip_big_endian, zip_big_endian_v3, legacy_2_13, legacy_protocol4]
 BY_2_13 += [legacy_module, legacy_python2, script_2_13, script_frozen]
-BY_1_13 = [legacy_1_13, legacy_python2, script_1_13]
-WITHOUT_DESCRIPTION = [legacy_module, legacy_python2, script_2_13, script_1_13, script_frozen]
+BY_1_13 = [legacy_1_13, legacy_python2, script_1_13, tar_objects, tar_parts]
+WITHOUT_DESCRIPTION = [tar_parts, legacy_module, legacy_python2, script_2_13, script_1_13, script_frozen]
 
 
 def main():
