@@ -40,6 +40,12 @@ constexpr auto kOthers = std::to_array<Other>({
     {FileKind::kWeightFile, ErrorCode::kWrongKind, " already"},
     {FileKind::kGitLfsPointer, ErrorCode::kWrongKind, ": run `git lfs pull`"},
     {FileKind::kGzip, ErrorCode::kWrongKind, ": unpack it with gunzip"},
+    {FileKind::kGguf, ErrorCode::kWrongKind, ": take the checkpoint that it was made from"},
+    {FileKind::kOnnx, ErrorCode::kWrongKind, ": take the checkpoint that it was exported from"},
+    {FileKind::kHdf5, ErrorCode::kWrongKind,
+     ": read it with h5py and torch.save its arrays as tensors"},
+    {FileKind::kTensorFlow, ErrorCode::kWrongKind,
+     ": read it with tf.train.load_checkpoint and torch.save its variables as tensors"},
 });
 
 Error not_a_checkpoint(const std::string& path, FileKind kind) {

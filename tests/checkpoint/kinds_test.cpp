@@ -35,8 +35,14 @@ const Row kRows[] = {
      pickle::little(60, 8) + R"({"a":{"dtype":"F32","shape":[1],)" +
          R"("data_offsets":[0,4]}}      )" + "1234",
      ErrorCode::kUnsupported, "is a safetensors file: load it with safetensors"},
-    {"GGUF", "GGUF\3\0\0\0"s, ErrorCode::kWrongKind, "is a GGUF file"},
-    {"HDF5", "\x89HDF\r\n\x1a\n", ErrorCode::kWrongKind, "is an HDF5 file"},
+    {"GGUF", "GGUF\3\0\0\0"s, ErrorCode::kWrongKind, "is a GGUF file: take the checkpoint"},
+    {"ONNX",
+     "\x08\x08\x12\7pytorch\x1a\5"
+     "2.1.0",
+     ErrorCode::kWrongKind, "is an ONNX model: take the checkpoint that it was exported from"},
+    {"TensorFlow", "\0\0\x08\x08\1\x1a\2\x08\1\0\1"s, ErrorCode::kWrongKind,
+     "is the index of a TensorFlow checkpoint: read it with tf.train.load_checkpoint"},
+    {"HDF5", "\x89HDF\r\n\x1a\n", ErrorCode::kWrongKind, "is an HDF5 file: read it with h5py"},
     {"gzip", "\x1f\x8b\x08\0\0"s, ErrorCode::kWrongKind, "is a gzip archive: unpack it"},
     {"a web page", "\n<!DOCTYPE html><html>404", ErrorCode::kWrongKind, "is an HTML page"},
     {"a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",

@@ -407,6 +407,35 @@ class Constants(pickle.Unpickler):
         return torch.storage.TypedStorage(wrap_storage=storage, dtype=kind.dtype, _internal=True)
 
 
+# ---- what the fuzzers begin with
+
+CORPUS = pathlib.Path(__file__).parents[2] / "fuzz" / "corpus"
+
+
+def part(content):
+    return len(content).to_bytes(2, "little") + content
+
+
+def write_seeds():
+    for path in sorted(HERE.glob("legacy_*.pt")):
+        if path.stat().st_size < 4096:
+            _, rest = path.read_bytes().split(b"\x50\x19.", 1)  # behind the magic number
+            (CORPUS / "legacy" / path.stem).write_bytes(rest)
+    for path in sorted(HERE.glob("tar_*.pt")):
+        with tarfile.open(path) as archive:
+            pickle_, tensors, storages = (
+                archive.extractfile(name).read() for name in ("pickle", "tensors", "storages")
+            )
+        (CORPUS / "tar" / path.stem).write_bytes(part(pickle_) + part(tensors) + storages)
+        (CORPUS / "tar" / path.name).write_bytes(path.read_bytes())
+    for path in sorted(HERE.glob("script_*.pt")):
+        with zipfile.ZipFile(path) as archive:
+            content = {name.split("/", 1)[1]: archive.read(name) for name in archive.namelist()}
+        code = content.get("code/__torch__.py", b"")
+        seed = part(content["data.pkl"]) + part(content["constants.pkl"]) + code
+        (CORPUS / "torch_script" / path.stem).write_bytes(seed)
+
+
 # ---- everything
 
 
@@ -425,6 +454,7 @@ def main():
         if make not in WITHOUT_DESCRIPTION and not path.with_suffix(".json").exists():
             describe_file(path)
         print(path.name)
+    write_seeds()
 
 
 if __name__ == "__main__":
