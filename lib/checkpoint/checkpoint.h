@@ -108,7 +108,7 @@ struct ReadOptions {
 // attributes; names of classes are those of today's Python and PyTorch (`builtins`).
 // Errors: kNotFound, kIo, kInvalidArgument (not a regular file); kWrongKind (the message names
 // what the file is and, when certain, what to do); kCorrupt; kUnsupported (named: a quantized
-// tensor, a compressed record ...); kUnsafe (a class or function that only an attack names, or
+// tensor, an encrypted record ...); kUnsafe (a class or function that only an attack names, or
 // that strict_globals refuses). Messages begin with the path.
 // Memory: a constant and a constant factor of the directory's and the pickle's size, whatever
 // they repeat.

@@ -37,7 +37,7 @@ struct ConvertOptions {
 };
 
 struct ConvertReport {
-  std::string source_kind;  // "zip checkpoint"
+  std::string source_kind;  // "zip checkpoint", "legacy checkpoint", "TorchScript archive" ...
   std::uint32_t tensor_count = 0;
   std::uint32_t segment_count = 0;  // ranges of bytes; fewer than tensors when some share
   std::uint64_t data_bytes = 0;     // of all segments
@@ -65,9 +65,10 @@ struct CheckpointTensor {
   std::string name;
   Dtype dtype = Dtype::kFloat32;
   std::vector<std::int64_t> shape;
-  std::vector<std::int64_t> strides;       // in elements
-  std::optional<std::uint32_t> segment;    // tensors of one segment share its bytes
-  std::uint64_t offset_bytes = 0;          // of the first element, in the source file
+  std::vector<std::int64_t> strides;     // in elements
+  std::optional<std::uint32_t> segment;  // tensors of one segment share its bytes
+  // Of the first element, in the source file, as if nothing in that were deflated.
+  std::uint64_t offset_bytes = 0;
   std::uint64_t extent_bytes = 0;          // from its first byte to its last
   std::uint64_t segment_offset_bytes = 0;  // in the source file
   std::uint64_t segment_size_bytes = 0;
