@@ -53,6 +53,25 @@ bool looks_like_pickle(std::string_view text) {
   return text.size() > 2 && text[0] == '\x80' && text[1] >= 2 && text[1] <= 5;
 }
 
+// A ModelProto (onnx.proto): the version of the format, then who made it, then that one's version.
+bool looks_like_onnx(std::string_view text) {
+  constexpr std::size_t kMostNameBytes = 64;
+  if (text.size() < 4 || text[0] != '\x08' || text[1] < 1 || text[1] > 32 || text[2] != '\x12') {
+    return false;
+  }
+  const auto size = static_cast<unsigned char>(text[3]);
+  if (size == 0 || size > kMostNameBytes || text.size() <= 4U + size) return false;
+  const auto is_plain = [](char c) { return c >= ' ' && c <= '~'; };
+  return std::ranges::all_of(text.substr(4, size), is_plain) && text[4U + size] == '\x1a';
+}
+
+// A table whose first key is empty and has a BundleHeaderProto (tensor_bundle.proto): the number of
+// shards, then the version {producer: 1}.
+bool looks_like_tensorflow_index(std::string_view text) {
+  return text.size() > 9 && text.starts_with("\0\0"sv) && text[3] == '\x08' &&
+         text.substr(5, 4) == "\x1a\x02\x08\x01"sv;
+}
+
 // A pickle of the magic number, behind PROTO and from protocol 4 on behind FRAME, too.
 bool looks_like_legacy_torch(std::string_view text) {
   constexpr auto kMagicNumber = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"sv;
@@ -76,6 +95,8 @@ FileKind detect_file_kind(std::span<const std::byte> first_bytes) {
       std::ranges::find_if(kMagics, [&](const Magic& magic) { return has_magic(text, magic); });
   if (found != kMagics.end()) return found->kind;
   if (looks_like_html(text)) return FileKind::kHtml;
+  if (looks_like_onnx(text)) return FileKind::kOnnx;
+  if (looks_like_tensorflow_index(text)) return FileKind::kTensorFlow;
   if (looks_like_safetensors(text)) return FileKind::kSafetensors;
   if (looks_like_legacy_torch(text)) return FileKind::kLegacyTorch;
   if (looks_like_pickle(text)) return FileKind::kBarePickle;
@@ -94,6 +115,8 @@ std::string_view file_kind_text(FileKind kind) {
     case FileKind::kSafetensors: return "a safetensors file";
     case FileKind::kGguf: return "a GGUF file";
     case FileKind::kHdf5: return "an HDF5 file";
+    case FileKind::kOnnx: return "an ONNX model";
+    case FileKind::kTensorFlow: return "the index of a TensorFlow checkpoint";
     case FileKind::kGzip: return "a gzip archive";
     case FileKind::kHtml: return "an HTML page, most likely a download that went wrong";
     case FileKind::kGitLfsPointer: return "a Git LFS pointer, not the file it stands for";

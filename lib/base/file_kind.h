@@ -19,6 +19,8 @@ enum class FileKind : std::uint8_t {
   kSafetensors,
   kGguf,
   kHdf5,
+  kOnnx,
+  kTensorFlow,  // the index of a checkpoint
   kGzip,
   kHtml,
   kGitLfsPointer,

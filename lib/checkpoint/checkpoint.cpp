@@ -14,6 +14,7 @@
 #include "checkpoint/safetensors.h"
 #include "checkpoint/shard_index.h"
 #include "checkpoint/source_file.h"
+#include "checkpoint/torch_tar.h"
 #include "checkpoint/torch_zip.h"
 #include "io/directory.h"
 
@@ -30,6 +31,7 @@ constexpr auto kSources = std::to_array<Source>({
     {FileKind::kZip, &read_torch_zip},
     {FileKind::kLegacyTorch, &read_legacy_stream},
     {FileKind::kSafetensors, &read_safetensors},
+    {FileKind::kTar, &read_torch_tar},
 });
 
 // What else is given instead of a checkpoint, and what to do where that is certain.
@@ -43,6 +45,12 @@ constexpr auto kOthers = std::to_array<Other>({
     {FileKind::kWeightFile, ErrorCode::kWrongKind, " already"},
     {FileKind::kGitLfsPointer, ErrorCode::kWrongKind, ": run `git lfs pull`"},
     {FileKind::kGzip, ErrorCode::kWrongKind, ": unpack it with gunzip"},
+    {FileKind::kGguf, ErrorCode::kWrongKind, ": take the checkpoint that it was made from"},
+    {FileKind::kOnnx, ErrorCode::kWrongKind, ": take the checkpoint that it was exported from"},
+    {FileKind::kHdf5, ErrorCode::kWrongKind,
+     ": read it with h5py and torch.save its arrays as tensors"},
+    {FileKind::kTensorFlow, ErrorCode::kWrongKind,
+     ": read it with tf.train.load_checkpoint and torch.save its variables as tensors"},
 });
 
 bool is_checkpoint_name(std::string_view name) {

@@ -52,6 +52,7 @@ struct Tensor {
   std::uint8_t rank = 0;
   bool requires_grad = false;
   bool is_parameter = false;
+  bool is_buffer = false;  // of its module, where the source says so; never a parameter, too
   bool conj = false;
   bool neg = false;
   bool meta = false;
@@ -100,8 +101,8 @@ struct Checkpoint {
 
 struct ReadOptions {
   bool strict_globals = false;  // refuse every class that torch.load(weights_only=True) would
-  // If given: only list the classes and functions that the pickles name, and refuse none. The
-  // checkpoint then has no storages, tensors and values.
+  // If given: list the classes and functions that the pickles name, and refuse none. The checkpoint
+  // may then have no storages, tensors and values.
   GlobalList* globals = nullptr;
 };
 
@@ -111,7 +112,7 @@ struct ReadOptions {
 // attributes; names of classes are those of today's Python and PyTorch (`builtins`).
 // Errors: kNotFound, kIo, kInvalidArgument (not a regular file); kWrongKind (the message names
 // what the file is and, when certain, what to do); kCorrupt; kUnsupported (named: a quantized
-// tensor, a compressed record ...); kUnsafe (a class or function that only an attack names, or
+// tensor, an encrypted record ...); kUnsafe (a class or function that only an attack names, or
 // that strict_globals refuses). Messages begin with the path.
 // Memory: a constant and a constant factor of the directory's and the pickle's size, whatever
 // they repeat.

@@ -57,12 +57,13 @@ class LegacyStream {
 Result<Checkpoint> LegacyStream::read() {
   const io::File& file = checkpoint_.files.front();
   PickleStream stream(file, 0, file.size_bytes(), [this](const GlobalName& global) {
-    return check_global(global, options_.strict_globals);
+    return check_global(global, options_.strict_globals, options_.globals);
   });
   if (auto done = read_head(stream); !done) return done.error();
   auto object = stream.next("object");
   if (!object) return object.error();
   object_ = *std::move(object);
+  if (options_.globals != nullptr) return std::move(checkpoint_);
   const auto keys = stream.next("list of storages");
   if (!keys) return keys.error();
   if (auto done = collect_mentions(); !done) return done.error();

@@ -14,7 +14,7 @@
 namespace weightmap::checkpoint {
 namespace {
 
-constexpr std::uint64_t kFirstWindowBytes = 4096;
+constexpr std::uint64_t kFirstWindowBytes = 512;
 constexpr std::uint64_t kGrowth = 4;
 
 }  // namespace

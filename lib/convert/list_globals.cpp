@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "weightmap/convert.h"
 
-#include "base/text.h"
 #include "checkpoint/checkpoint.h"
 
 namespace weightmap {
@@ -22,11 +21,6 @@ Result<CheckpointGlobals> list_globals(const std::string& path) {
   checkpoint::GlobalList list;
   const auto source = checkpoint::open_checkpoint(path, {.globals = &list});
   if (!source) return source.error();
-  // Not every kind of source has pickles.
-  if (!source->values.empty()) {
-    return Error(ErrorCode::kUnsupported,
-                 concat(path, ": the classes that a ", source->kind, " names are not listed"));
-  }
   CheckpointGlobals found{.source_kind = source->kind};
   for (const auto& [name, trust] : list)
     found.globals.push_back({.name = name, .verdict = verdict_on(trust)});

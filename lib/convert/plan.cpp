@@ -21,6 +21,7 @@ constexpr std::string_view kProducer = "weightmap " WEIGHTMAP_VERSION;
 std::uint16_t flags_of(const checkpoint::Tensor& tensor) {
   unsigned flags = 0;
   if (tensor.is_parameter) flags |= format::kParameter;
+  if (tensor.is_buffer) flags |= format::kBuffer;
   if (tensor.requires_grad) flags |= format::kRequiresGrad;
   if (tensor.conj) flags |= format::kConj;
   if (tensor.neg) flags |= format::kNeg;

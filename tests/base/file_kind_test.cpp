@@ -54,6 +54,22 @@ const Row kRows[] = {
     {"GGUF", std::string("GGUF\x03\0\0\0", 8), FileKind::kGguf},
     {"HDF5", "\x89HDF\r\n\x1a\n", FileKind::kHdf5},
     {"gzip", std::string("\x1f\x8b\x08\0", 4), FileKind::kGzip},
+    {"torch.save before 1.6 with protocol 4",
+     std::string("\x80\x04\x95\x0d\0\0\0\0\0\0\0", 11) +
+         "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.",
+     FileKind::kLegacyTorch},
+    {"ONNX",
+     "\x08\x07\x12\x07pytorch\x1a\x06"
+     "1.13.1",
+     FileKind::kOnnx},
+    {"ONNX by an unnamed maker", std::string("\x08\x07\x12\0\x1a", 5), FileKind::kUnknown},
+    {"ONNX by a maker with a line break",
+     "\x08\x07\x12\x02"
+     "a\n\x1a",
+     FileKind::kUnknown},
+    {"a TensorFlow index", std::string("\0\0\x08\x08\x01\x1a\x02\x08\x01\0", 10),
+     FileKind::kTensorFlow},
+    {"another table", std::string("\0\0\x08\x08\x01\x1a\x02\x08\x02\0", 10), FileKind::kUnknown},
     {"HTML", "<!DOCTYPE html><html>", FileKind::kHtml},
     {"HTML with blanks and small letters", "\r\n  <!doctype HTML>", FileKind::kHtml},
     {"HTML without a doctype", "<HTML lang=en>", FileKind::kHtml},

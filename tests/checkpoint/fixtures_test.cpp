@@ -306,7 +306,6 @@ TEST_SUITE("checkpoint/fixtures") {
     };
     const Row rows[] = {
         {"self_reference.pt", ErrorCode::kUnsupported, "`self`: an object that refers to itself"},
-        {"torchscript.pt", ErrorCode::kUnsupported, "is a TorchScript archive: load it with"},
     };
     for (const Row& row : rows) {
       CAPTURE(row.file);

@@ -243,7 +243,6 @@ TEST_CASE("what cannot be converted is named, and leaves no file") {
     const char* text;
   };
   const std::vector<Row> rows{
-      {"torchscript", ErrorCode::kUnsupported, "TorchScript"},
       {"self_reference", ErrorCode::kUnsupported, "itself"},
       {"name_collision", ErrorCode::kUnsupported, "`a.b`"},
   };

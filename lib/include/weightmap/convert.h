@@ -67,7 +67,7 @@ struct RuleUse {
 };
 
 struct ConvertReport {
-  std::string source_kind;  // "zip checkpoint"
+  std::string source_kind;  // "zip checkpoint", "legacy checkpoint", "TorchScript archive" ...
   std::uint32_t tensor_count = 0;
   std::uint32_t segment_count = 0;  // ranges of bytes; fewer than tensors when some share
   std::uint64_t data_bytes = 0;     // of all segments
@@ -141,8 +141,9 @@ struct CheckpointTensor {
   std::vector<std::int64_t> strides;       // in elements
   std::optional<std::uint32_t> segment;    // tensors of one segment share its bytes
   std::uint32_t file = 0;                  // in CheckpointContent::files
-  std::uint64_t offset_bytes = 0;          // of the first element, in that file; of what is put
-                                           // together from several places, in the segment
+  // Of the first element, in that file as if nothing in it were deflated; of what is put together
+  // from several places, in the segment.
+  std::uint64_t offset_bytes = 0;
   std::uint64_t extent_bytes = 0;          // from its first byte to its last
   std::uint64_t segment_offset_bytes = 0;  // in that file
   std::uint64_t segment_size_bytes = 0;

@@ -22,7 +22,7 @@ for file in *; do
   done
   [[ $file == *.wmap ]] || run_all weightmap convert "$file" out.wmap
 done
-for file in torchscript self_reference name_collision; do
+for file in self_reference name_collision; do
   run_all weightmap convert "$UNSUPPORTED/$file.pt" out.wmap
 done
 ls

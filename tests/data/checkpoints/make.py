@@ -330,43 +330,9 @@ def save_name_collision(path):
     torch.save({"a.b": numbers(2), "a": {"b": numbers(3)}}, path)
 
 
-class Affine(nn.Module):
-    """Without constants: torch.jit.save writes those in an order that differs from run to run."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(numbers(2, 2))
-        self.register_buffer("offset", numbers(2))
-
-    def forward(self, x):
-        return x @ self.weight + self.offset
-
-
-def save_torchscript(path):
-    torch.jit.save(torch.jit.script(Affine()), str(path))
-    drop_debug_records(path)
-
-
-def drop_debug_records(path):
-    """The records *.debug_pkl name the source files of the machine that wrote the archive."""
-    archive = torch._C.PyTorchFileReader(str(path))
-    names = [name for name in archive.get_all_records() if not name.endswith(".debug_pkl")]
-    records = {name: archive.get_record(name) for name in names if not made_by_the_writer(name)}
-    del archive
-    writer = torch._C.PyTorchFileWriter(str(path))
-    for name, content in records.items():
-        writer.write_record(name, content, len(content))
-    writer.write_end_of_file()
-
-
-def made_by_the_writer(name):
-    return name in ("version", "byteorder", ".data/serialization_id")
-
-
 WITHOUT_DESCRIPTION = [
     save_self_reference,
     save_name_collision,
-    save_torchscript,
 ]
 
 

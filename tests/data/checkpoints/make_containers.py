@@ -5,8 +5,12 @@
 What PyTorch can no longer write is built here from the layouts it documents or still reads, and then loaded by it.
 """
 
+import collections
+import io
 import pathlib
+import pickle
 import sys
+import tarfile
 import zipfile
 
 import numpy
@@ -232,13 +236,213 @@ def legacy_python2():
         assert loaded["part"].data_ptr() - loaded["all"].data_ptr() == 12
 
 
+# ---- the tar archive of 0.1
+
+
+class Reference:
+    """Stands for a tensor in the object: a persistent id."""
+
+    def __init__(self, key):
+        self.key = key
+
+
+class TarPickler(pickle._Pickler):
+    def persistent_id(self, value):
+        return value.key if isinstance(value, Reference) else None
+
+
+def pickled(value):
+    out = io.BytesIO()
+    TarPickler(out, 2).dump(value)
+    return out.getvalue()
+
+
+def integers(*numbers):
+    return numpy.array(numbers, "<i8").tobytes()
+
+
+def tar_storages(storages, parts):
+    content = pickled(len(storages))
+    for key, (kind, values) in storages.items():
+        content += pickled((key, "cpu", kind)) + integers(values.size) + values.tobytes()
+    return content + pickled(parts)
+
+
+def tar_tensors(tensors):
+    content = pickled(len(tensors))
+    for key, (storage, kind, offset, shape, strides) in tensors.items():
+        content += pickled((key, storage, kind)) + numpy.int32(len(shape)).tobytes() + b"rest"
+        content += integers(*shape, *strides, offset)
+    return content
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+STORAGES = {
+    11: (torch.FloatStorage, numpy.arange(12, dtype="<f4")),
+    12: (torch.LongStorage, numpy.array([5, -6], "<i8")),
+    13: (torch.ByteStorage, numpy.array([], "u1")),
+}
+TENSORS = {
+    21: (11, torch.FloatTensor, 0, (3, 4), (4, 1)),
+    22: (11, torch.FloatTensor, 2, (4, 2), (1, 4)),
+    23: (12, torch.LongTensor, 1, (1,), (1,)),
+    24: (13, torch.ByteTensor, 0, (0,), (1,)),
+}
+
+
+def tar_objects():
+    """Keys as text and as numbers, one tensor twice, views of one storage."""
+    value = collections.OrderedDict(
+        weight=Reference("21"), view=Reference(22), again=Reference(21), number=Reference("23"), empty=Reference(24)
+    )
+    value["list"] = [1, "text", {"x": 2.5}]
+    members = {"sys_info": pickled({}), "pickle": pickled(value)}
+    members["tensors"] = tar_tensors(TENSORS)
+    members["storages"] = tar_storages(STORAGES, [])
+    write_tar(HERE / "tar_objects.pt", members)
+
+
+def tar_parts():
+    """A storage that is a part of another one, and a part of that. Not described: what loads it shares nothing."""
+    tensors = {21: (11, torch.FloatTensor, 0, (12,), (1,)), 22: (32, torch.FloatTensor, 1, (2,), (1,))}
+    members = {"pickle": pickled([Reference(21), Reference(22)]), "tensors": tar_tensors(tensors)}
+    members["storages"] = tar_storages(STORAGES, [(31, 11, 2, 8), (32, 31, 3, 4)])
+    write_tar(HERE / "tar_parts.pt", members)
+    loaded = load(HERE / "tar_parts.pt")
+    assert loaded[1].tolist() == [6, 7]
+    assert loaded[1].data_ptr() - loaded[0].data_ptr() == 24
+
+
+# ---- TorchScript
+
+
+class Scripted(nn.Module):
+    """Ties, a submodule under two names, a buffer that is none of its parameters, attributes that are neither."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+        self.fc = nn.Linear(3, 3)
+        self.tied = self.fc
+        self.weight = nn.Parameter(numbers(3))
+        self.frozen = nn.Parameter(numbers(3), requires_grad=False)
+        self.register_buffer("offset", numbers(3, dtype=torch.float64))
+        self.plain = numbers(3)
+        self.sizes = [1, 2]
+        self.names = {"a": 1}
+        self.tensors = [numbers(2)]
+
+    def forward(self, x):
+        y = self.tied(self.fc(self.norm(x))) * self.weight + self.plain + self.frozen + self.offset
+        return y + self.sizes[0] + self.names["a"] + self.tensors[0][0] + torch.tensor([1.0, 2.0, 3.0])
+
+
+def scripted():
+    return torch.jit.script(Scripted().eval())
+
+
+def save_script(module, name):
+    """Without the records *.debug_pkl, which name the source files of the machine; code deflated, as it was."""
+    path = HERE / f"{name}.pt"
+    torch.jit.save(module, str(path))
+    with zipfile.ZipFile(path) as archive:
+        kept = [(info, archive.read(info)) for info in archive.infolist() if not info.filename.endswith(".debug_pkl")]
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, content in kept:
+            again = zipfile.ZipInfo(info.filename, ZEROED_DATE)
+            again.compress_type = info.compress_type
+            archive.writestr(again, content)
+    return path
+
+
+def describe_script(path):
+    """state_dict() of what PyTorch loads, in its order; which are parameters each module says."""
+    loaded = torch.jit.load(str(path))
+    description = describe(loaded.state_dict(keep_vars=True))
+    for tensor in description["tensors"]:
+        tensor["parameter"] = is_parameter(loaded, tensor["name"])
+    path.with_suffix(".state.json").write_text(to_json(description), encoding="utf-8")
+
+
+def script_2_13():
+    describe_script(save_script(scripted(), "script_2_13"))
+
+
+def script_1_13():
+    describe_script(save_script(scripted(), "script_1_13"))
+
+
+def is_parameter(module, name):
+    *path, last = name.split(".")
+    for part in path:
+        module = getattr(module, part)
+    return last in dict(module.named_parameters(recurse=False))
+
+
+def script_frozen():
+    """All weights among the constants: described by Python's own unpickler."""
+    path = save_script(torch.jit.freeze(scripted()), "script_frozen")
+    with zipfile.ZipFile(path) as archive:
+        constants = Constants(archive).load()
+    description = describe({f"CONSTANTS.c{i}": tensor for i, tensor in enumerate(constants)})
+    path.with_suffix(".state.json").write_text(to_json(description), encoding="utf-8")
+
+
+class Constants(pickle.Unpickler):
+    def __init__(self, archive):
+        super().__init__(io.BytesIO(archive.read("script_frozen/constants.pkl")))
+        self.archive = archive
+
+    def persistent_load(self, mention):
+        _, kind, key, _, _ = mention
+        content = bytearray(self.archive.read(f"script_frozen/constants/{key}"))
+        storage = torch.frombuffer(content, dtype=torch.uint8).untyped_storage()
+        return torch.storage.TypedStorage(wrap_storage=storage, dtype=kind.dtype, _internal=True)
+
+
+# ---- what the fuzzers begin with
+
+CORPUS = pathlib.Path(__file__).parents[2] / "fuzz" / "corpus"
+
+
+def part(content):
+    return len(content).to_bytes(2, "little") + content
+
+
+def write_seeds():
+    for path in sorted(HERE.glob("legacy_*.pt")):
+        if path.stat().st_size < 4096:
+            _, rest = path.read_bytes().split(b"\x50\x19.", 1)  # behind the magic number
+            (CORPUS / "legacy" / path.stem).write_bytes(rest)
+    for path in sorted(HERE.glob("tar_*.pt")):
+        with tarfile.open(path) as archive:
+            pickle_, tensors, storages = (
+                archive.extractfile(name).read() for name in ("pickle", "tensors", "storages")
+            )
+        (CORPUS / "tar" / path.stem).write_bytes(part(pickle_) + part(tensors) + storages)
+        (CORPUS / "tar" / path.name).write_bytes(path.read_bytes())
+    for path in sorted(HERE.glob("script_*.pt")):
+        with zipfile.ZipFile(path) as archive:
+            content = {name.split("/", 1)[1]: archive.read(name) for name in archive.namelist()}
+        code = content.get("code/__torch__.py", b"")
+        seed = part(content["data.pkl"]) + part(content["constants.pkl"]) + code
+        (CORPUS / "torch_script" / path.stem).write_bytes(seed)
+
+
 # ---- everything
 
 
 BY_2_13 = [zip_deflated, zip_odd, zip_without_crcs, zip_big_endian, zip_big_endian_v3, legacy_2_13, legacy_protocol4]
-BY_2_13 += [legacy_module, legacy_python2]
-BY_1_13 = [legacy_1_13, legacy_python2]
-WITHOUT_DESCRIPTION = [legacy_module, legacy_python2]
+BY_2_13 += [legacy_module, legacy_python2, script_2_13, script_frozen]
+BY_1_13 = [legacy_1_13, legacy_python2, script_1_13, tar_objects, tar_parts]
+WITHOUT_DESCRIPTION = [tar_parts, legacy_module, legacy_python2, script_2_13, script_1_13, script_frozen]
 
 
 def main():
@@ -250,6 +454,7 @@ def main():
         if make not in WITHOUT_DESCRIPTION and not path.with_suffix(".json").exists():
             describe_file(path)
         print(path.name)
+    write_seeds()
 
 
 if __name__ == "__main__":
