@@ -27,6 +27,7 @@ class StorageReader {
   Result<void> read(std::span<std::byte> into);
 
  private:
+  const Checkpoint& checkpoint_;
   const io::File& file_;
   const Storage& storage_;
   std::uint64_t done_bytes_ = 0;
