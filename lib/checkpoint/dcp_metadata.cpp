@@ -159,8 +159,9 @@ Result<Ids> MetadataReader::sizes_of(ValueId id) const {
 
 Result<void> MetadataReader::spend(std::size_t sizes) {
   if (sizes > sizes_left_) {
-    return Error(ErrorCode::kUnsupported, concat("the metadata unfold to more than ", kSizesPerByte,
-                                                 " sizes for each of its ", pickle_.bytes.size(), " bytes"));
+    return Error(ErrorCode::kUnsupported,
+                 concat("the metadata unfold to more than ", kSizesPerByte,
+                        " sizes for each of its ", pickle_.bytes.size(), " bytes"));
   }
   sizes_left_ -= sizes;
   return {};
