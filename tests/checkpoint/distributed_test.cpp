@@ -195,6 +195,7 @@ struct Row {
   std::function<void(Writer&)> edit;
   std::string text;  // after the directory
   ErrorCode code = ErrorCode::kCorrupt;
+  std::string rest = "";  // further on in the message
 };
 
 Writer good() {
@@ -285,12 +286,14 @@ std::vector<Row> tiling_rows() {
        [](Writer& w) {
          set_tensor(w, {4, 4}, {{{0, 0}, {2, 4}}, {{2, 0}, {2, 4}}});
        },
-       "__0_0.distcp: bytes 0 to"},
+       "__0_0.distcp: bytes 0 to ", ErrorCode::kCorrupt,
+       ": `w`: the chunk is of float32[2, 2], expected float32[2, 4]"},
       {"a chunk of another dtype in the file",
        [](Writer& w) {
          w.metadata.entries[1] = dcp::tensor({4, 2}, {{{0, 0}, {2, 2}}, {{2, 0}, {2, 2}}}, "int32");
        },
-       "__0_0.distcp: bytes 0 to"},
+       "__0_0.distcp: bytes 0 to ", ErrorCode::kCorrupt,
+       ": `w`: the chunk is of float32[2, 2], expected int32[2, 2]"},
       {"a quantized dtype",
        [](Writer& w) {
          w.metadata.entries[1] = dcp::tensor({4, 2}, {}, "qint8");
@@ -342,10 +345,10 @@ std::vector<Row> item_rows() {
        },
        ".metadata: `w`: is stored with the transform `zstd`", ErrorCode::kUnsupported},
       {"a part that is no checkpoint", [](Writer& w) { w.data.replace(0, 4, "GGUF"); },
-       "__0_0.distcp: bytes 0 to"},
+       "__0_0.distcp: bytes 0 to ", ErrorCode::kWrongKind, ": is a GGUF file"},
       {"a chunk that is no tensor",
        [](Writer& w) { std::swap(w.metadata.storage[1], w.metadata.storage[5]); },
-       "__0_0.distcp: bytes"},
+       "__0_0.distcp: bytes ", ErrorCode::kCorrupt, ": `w`: the chunk is no tensor"},
       {"another file", [](Writer& w) { w.metadata.storage[1] = dcp::info("__1_0.distcp", 0, 9); },
        "__1_0.distcp: cannot open: no such file", ErrorCode::kNotFound},
       {"the metadata as a file of data",
@@ -390,8 +393,8 @@ void check_rows(const std::vector<Row>& rows) {
     REQUIRE_FALSE(found);
     CAPTURE(found.error().message());
     CHECK(found.error().message().starts_with(directory / row.text));
-    const bool is_of_part = row.text.starts_with("__0_0.distcp: bytes");
-    CHECK((is_of_part || found.error().code() == row.code));
+    CHECK(contains(found.error().message(), row.rest));
+    CHECK(found.error().code() == row.code);
   }
 }
 
@@ -402,16 +405,6 @@ TEST_CASE("a tensor whose chunks do not tile it is refused") {
 
 TEST_CASE("parts that are not as the metadata say are refused") {
   check_rows(item_rows());
-}
-
-TEST_CASE("a chunk of another shape or dtype is told with what was expected") {
-  Writer writer = good();
-  set_tensor(writer, {4, 4}, {{{0, 0}, {2, 4}}, {{2, 0}, {2, 4}}});
-  CHECK(contains(message_of(writer.open()),
-                 ": `w`: the chunk is of float32[2, 2], expected float32[2, 4]"));
-  writer.metadata.entries[1] = dcp::tensor({4, 2}, {{{0, 0}, {2, 2}}, {{2, 0}, {2, 2}}}, "int32");
-  CHECK(contains(message_of(writer.open()),
-                 ": `w`: the chunk is of float32[2, 2], expected int32[2, 2]"));
 }
 
 TEST_CASE("a pickle that is no metadata is refused") {
