@@ -2,7 +2,6 @@
 #include "listing.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <iterator>
 #include <tuple>
 #include <utility>
@@ -79,12 +78,15 @@ Listing list_checkpoint(const std::string& path, CheckpointContent content) {
                   .segments = segments_of(kept->tensors),
                   .values = kept->values,
                   .owner = kept};
+  // The first is the one that was given: its name stands above.
   for (const CheckpointFile& file : kept->files) {
-    const bool is_first = listing.data_files.empty();
-    listing.data_files.push_back(
-        {.name = is_first ? "" : std::filesystem::path(file.path).filename().string(),
-         .kind = is_first ? kept->source_kind : "",
-         .size_bytes = file.size_bytes});
+    DataFileInfo info{.size_bytes = file.size_bytes};
+    if (listing.data_files.empty()) {
+      info.kind = kept->source_kind;
+    } else {
+      info.name = std::string_view(file.path).substr(file.path.rfind('/') + 1);
+    }
+    listing.data_files.push_back(info);
   }
   std::ranges::transform(kept->tensors, std::back_inserter(listing.tensors), listed);
   for (const CheckpointModule& module : kept->modules) {
