@@ -43,8 +43,9 @@ struct ConvertReport {
   std::vector<std::string> opaque_classes;  // kept as records that are not understood
 };
 
-// Writes `target` as a weight file with everything that the checkpoint `source` holds. Nothing of
-// the source is executed. Memory does not grow with the tensors' bytes. Whatever goes wrong, and
+// Writes `target` as a weight file with everything that the checkpoint `source` holds: a file, an
+// index of shards, or the directory of an index or of torch.distributed.checkpoint. Nothing of the
+// source is executed. Memory does not grow with the tensors' bytes. Whatever goes wrong, and
 // if the process is killed, the old target stays as it was.
 // Errors: kNotFound, kIo; kWrongKind, kCorrupt, kUnsafe (the source); kUnsupported (something in
 // it that cannot be kept, by name); kExists (the target is no weight file and replace_any is not
