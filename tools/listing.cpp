@@ -96,12 +96,15 @@ Listing list_checkpoint(const std::string& path, CheckpointContent content) {
                   .segments = segments_of(kept->tensors),
                   .values = kept->values,
                   .owner = kept};
+  // The first is the one that was given: its name stands above.
   for (const CheckpointFile& file : kept->files) {
-    const bool is_first = listing.data_files.empty();
-    const std::string_view given = file.path;
-    listing.data_files.push_back({.name = is_first ? "" : given.substr(given.rfind('/') + 1),
-                                  .kind = is_first ? std::string_view(kept->source_kind) : "",
-                                  .size_bytes = file.size_bytes});
+    DataFileInfo info{.size_bytes = file.size_bytes};
+    if (listing.data_files.empty()) {
+      info.kind = kept->source_kind;
+    } else {
+      info.name = std::string_view(file.path).substr(file.path.rfind('/') + 1);
+    }
+    listing.data_files.push_back(info);
   }
   for (const CheckpointTensor& tensor : kept->tensors) {
     listing.tensors.push_back(listed(tensor));

@@ -234,18 +234,34 @@ std::string key_text(const Listing& listing, std::uint32_t key) {
   return is_string ? printable(listing.values.text(key)) : value_text(listing, key);
 }
 
-// One line each for what the top of the checkpoint holds besides tensors, which the table has.
-void print_items(const Listing& listing, const Screen& screen) {
-  const auto items = listing.values.items(listing.values.root());
+// One line each for what a mapping holds besides tensors, which the table has.
+void print_items(const Listing& listing,
+                 const Screen& screen,
+                 std::uint32_t mapping,
+                 std::string_view indent) {
+  const auto items = listing.values.items(mapping);
   std::size_t others = 0;
   for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
     const ValueKind kind = listing.values.node(items[i + 1]).kind;
     if (kind == ValueKind::kTensor || kind == ValueKind::kComposite) continue;
     if (++others > kListed) continue;
-    print_line(screen, fmt::format("  {}: {}", key_text(listing, items[i]),
+    print_line(screen, fmt::format("{}{}: {}", indent, key_text(listing, items[i]),
                                    value_text(listing, items[i + 1])));
   }
-  if (others > kListed) print_line(screen, fmt::format("  and {} more", others - kListed));
+  if (others > kListed) print_line(screen, fmt::format("{}and {} more", indent, others - kListed));
+}
+
+// The metadata of safetensors and of an index of shards: dicts among the root's attributes.
+void print_metadata(const Listing& listing, const Screen& screen) {
+  const ValueGraph& values = listing.values;
+  if (!values.node(values.root()).has_attributes) return;
+  const auto attributes = values.items(values.children(values.root()).back());
+  for (std::size_t i = 0; i + 1 < attributes.size(); i += 2) {
+    if (values.node(attributes[i + 1]).kind != ValueKind::kDict) continue;
+    print_line(screen, fmt::format("{}: {}", key_text(listing, attributes[i]),
+                                   value_text(listing, attributes[i + 1])));
+    print_items(listing, screen, attributes[i + 1], "  ");
+  }
 }
 
 std::set<std::string> opaque_classes(const ValueGraph& graph) {
@@ -263,7 +279,10 @@ void print_extras(const Listing& listing, const Screen& screen) {
   const std::uint32_t root = listing.values.root();
   put("\n");
   print_line(screen, fmt::format("extras: {}", value_text(listing, root)));
-  if (is_mapping(listing.values.node(root).kind)) print_items(listing, screen);
+  if (is_mapping(listing.values.node(root).kind)) {
+    print_items(listing, screen, root, "  ");
+  }
+  print_metadata(listing, screen);
   const std::set<std::string> classes = opaque_classes(listing.values);
   if (classes.empty()) return;
   print_line(screen, fmt::format("  opaque classes: {}", fmt::join(classes, ", ")));

@@ -10,6 +10,7 @@
 
 #include "base/file_kind.h"
 #include "base/text.h"
+#include "checkpoint/distributed.h"
 #include "checkpoint/legacy_stream.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/shard_index.h"
@@ -86,6 +87,9 @@ Error no_checkpoint_in(const std::string& path, const std::vector<std::string>& 
 }
 
 Result<Checkpoint> open_directory(const io::Directory& directory, const ReadOptions& options) {
+  auto metadata = directory.open_file(kDistributedMetadataName);
+  if (metadata) return read_distributed(*std::move(metadata), directory, options);
+  if (metadata.error().code() != ErrorCode::kNotFound) return metadata.error();
   auto names = directory.names();
   if (!names) return names.error();
   std::vector<std::string_view> indices;
@@ -106,10 +110,15 @@ Result<Checkpoint> open_directory(const io::Directory& directory, const ReadOpti
 Result<Checkpoint> open_file(io::File file, const ReadOptions& options) {
   const auto kind = sniff(file);
   if (!kind) return kind.error();
-  if (*kind != FileKind::kJson) return read_source_file(std::move(file), options);
+  const std::string_view name = std::string_view(file.path()).substr(file.path().rfind('/') + 1);
+  const bool is_distributed = *kind == FileKind::kBarePickle && name == kDistributedMetadataName;
+  if (*kind != FileKind::kJson && !is_distributed) {
+    return read_source_file(std::move(file), options);
+  }
   const auto directory = io::Directory::containing(file.path());
   if (!directory) return directory.error();
-  return read_shard_index(std::move(file), *directory, options);
+  return is_distributed ? read_distributed(std::move(file), *directory, options)
+                        : read_shard_index(std::move(file), *directory, options);
 }
 
 }  // namespace

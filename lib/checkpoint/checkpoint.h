@@ -13,6 +13,7 @@
 #include "weightmap/result.h"
 #include "weightmap/value_graph.h"
 
+#include "checkpoint/chunked_storage.h"
 #include "checkpoint/globals.h"
 #include "io/file.h"
 
@@ -26,6 +27,8 @@ inline constexpr std::uint32_t kNoStorage = 0xFFFFFFFFU;
 enum class Packing : std::uint8_t {
   kNone,      // as they are
   kDeflated,  // as one DEFLATE stream
+  kChunked,   // in several places: Checkpoint::chunked has them, `offset_bytes` and `packed_bytes`
+              // are 0
 };
 
 // Bytes that tensors view: a range of one of the source's files. Ranges of two storages never
@@ -39,6 +42,7 @@ struct Storage {
   Packing packing = Packing::kNone;
   std::uint8_t swapped_bytes = 1;      // units of so many bytes are big-endian: 1, 2, 4, 8
   std::optional<std::uint32_t> crc32;  // of the unpacked bytes as stored, where the source says it
+  std::uint32_t chunked = 0;           // of kChunked: in Checkpoint::chunked
 
   // Whether a reader of the file may use its bytes in place.
   bool is_plain() const { return packing == Packing::kNone && swapped_bytes == 1; }
@@ -81,6 +85,7 @@ struct Checkpoint {
   std::vector<io::File> files;  // at least one
   std::string kind;             // for people: "zip checkpoint"
   std::vector<Storage> storages;
+  std::vector<ChunkedStorage> chunked;
   std::vector<Tensor> tensors;     // one a tensor object, in order of first mention, file by file
   std::vector<std::int64_t> dims;  // of all tensors
   std::vector<Composite> composites;
@@ -106,7 +111,10 @@ struct ReadOptions {
   GlobalList* globals = nullptr;
 };
 
-// Reads the directory and the pickle of a checkpoint, not its storages. Nothing in the file is
+// Reads the directory and the pickle of a checkpoint, not its storages. The path is that of a file;
+// of an index of shards (shard_index.h) or the directory that holds one; or of the directory, or
+// its
+// `.metadata`, that torch.distributed.checkpoint wrote (distributed.h). Nothing in the file is
 // executed. Every tensor of the result lies inside its storage, every storage inside its file and
 // apart from the others. A tensor node has an attributes child where the tensor has Python
 // attributes; names of classes are those of today's Python and PyTorch (`builtins`).

@@ -21,13 +21,14 @@ bool is_shard_index_name(std::string_view name);
 //
 // The root is a dict in the order of weight_map; after it, as transformers loads them, come the
 // names that a shard has and weight_map does not, shard by shard in order of first mention. The
-// index's metadata are an attribute `metadata` of that dict; attributes of the shards' roots are in
-// the attribute `shards`, by file.
+// index's other fields, `metadata` among them, are attributes of that dict; attributes of the
+// shards' roots are in its attribute `shards`, by file.
 //
 // kCorrupt: no such JSON; a name in weight_map twice, or not in its shard, or also in another one;
 // an extra name in two shards; two shard names for one file; a shard whose root is no dict of
-// strings. kUnsupported: a field that is not known. kInvalidArgument: a shard's name that is not
-// one path component, or no regular file. Errors of a shard begin with its path.
+// strings. kUnsupported: a text of more than kMaxJsonBytes; a field `shards`. kInvalidArgument: a
+// shard's name that is not one path component, or no regular file. Errors of a shard begin with its
+// path.
 Result<Checkpoint> read_shard_index(io::File index,
                                     const io::Directory& directory,
                                     const ReadOptions& options);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <libdeflate.h>
 
 #include "base/text.h"
 
@@ -36,7 +35,7 @@ void swap_bytes(std::span<std::byte> bytes, std::uint8_t unit_bytes) {
 }  // namespace
 
 StorageReader::StorageReader(const Checkpoint& checkpoint, const Storage& storage)
-    : file_(checkpoint.files[storage.file]), storage_(storage) {
+    : checkpoint_(checkpoint), file_(checkpoint.files[storage.file]), storage_(storage) {
   if (storage.packing != Packing::kDeflated) return;
   inflater_.emplace(file_, storage.offset_bytes, storage.packed_bytes,
                     concat("storage ", quoted(storage.key)));
@@ -62,13 +61,23 @@ Result<void> StorageReader::read(std::span<std::byte> into) {
   return read;
 }
 
+Result<void> StorageReader::read_packed(std::span<std::byte> into) {
+  switch (storage_.packing) {
+    case Packing::kDeflated: return inflater_->read(into);
+    case Packing::kChunked:
+      return read_chunked(checkpoint_.chunked[storage_.chunked], checkpoint_.files, done_bytes_,
+                          into);
+    case Packing::kNone: break;
+  }
+  return file_.read_at(storage_.offset_bytes + done_bytes_, into);
+}
+
 // The CRC is that of the bytes before they are swapped.
 Result<void> StorageReader::read_unpacked(std::span<std::byte> into) {
-  auto read =
-      inflater_ ? inflater_->read(into) : file_.read_at(storage_.offset_bytes + done_bytes_, into);
+  auto read = read_packed(into);
   if (!read) return read;
   if (storage_.crc32 && crc_bytes_ == done_bytes_) {
-    crc_ = ::libdeflate_crc32(crc_, into.data(), into.size());
+    crc_.update(into);
     crc_bytes_ += into.size();
   }
   done_bytes_ += into.size();
@@ -77,7 +86,7 @@ Result<void> StorageReader::read_unpacked(std::span<std::byte> into) {
 
 std::optional<bool> StorageReader::crc_matches() const {
   if (!storage_.crc32 || crc_bytes_ != storage_.size_bytes) return std::nullopt;
-  return crc_ == *storage_.crc32;
+  return crc_.value() == *storage_.crc32;
 }
 
 }  // namespace weightmap::checkpoint

@@ -9,6 +9,7 @@
 #include "weightmap/result.h"
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/crc32.h"
 #include "checkpoint/inflater.h"
 
 namespace weightmap::checkpoint {
@@ -35,13 +36,15 @@ class StorageReader {
 
  private:
   Result<void> read_unpacked(std::span<std::byte> into);
+  Result<void> read_packed(std::span<std::byte> into);
 
+  const Checkpoint& checkpoint_;
   const io::File& file_;
   const Storage& storage_;
   std::optional<Inflater> inflater_;
   std::uint64_t done_bytes_ = 0;
   std::uint64_t crc_bytes_ = 0;  // of which crc_ is
-  std::uint32_t crc_ = 0;
+  Crc32 crc_;
 };
 
 }  // namespace weightmap::checkpoint

@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <libdeflate.h>
 #include <numeric>
 #include <optional>
 #include <utility>
 
 #include "base/text.h"
 #include "checkpoint/big_endian.h"
+#include "checkpoint/crc32.h"
 #include "checkpoint/inflater.h"
 #include "checkpoint/torch_values.h"
 
@@ -131,7 +131,9 @@ Result<std::vector<std::byte>> TorchArchive::read_record(const ZipRecord& record
   used_.push_back({*offset, &record});
   std::vector<std::byte> bytes(record.size_bytes);
   if (auto read = read_bytes(record, *offset, bytes); !read) return read.error();
-  if (record.has_crc() && ::libdeflate_crc32(0, bytes.data(), bytes.size()) != record.crc32) {
+  Crc32 crc;
+  crc.update(bytes);
+  if (record.has_crc() && crc.value() != record.crc32) {
     checkpoint_.crc_mismatches.emplace_back(record.name);
   }
   return bytes;

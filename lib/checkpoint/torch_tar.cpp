@@ -246,9 +246,10 @@ Result<PickleStream> TorchTar::open(const std::vector<TarMember>& members, std::
                    [&](const TarMember& member) { return member.name == name; }) != members.end()) {
     return corrupt(concat("tar: two members have the name ", quoted(name)));
   }
-  return PickleStream(
-      checkpoint_.files.front(), found->offset_bytes, found->offset_bytes + found->size_bytes,
-      [this](const GlobalName& global) { return check_global(global, options_.strict_globals, options_.globals); });
+  return PickleStream(checkpoint_.files.front(), found->offset_bytes,
+                      found->offset_bytes + found->size_bytes, [this](const GlobalName& global) {
+                        return check_global(global, options_.strict_globals, options_.globals);
+                      });
 }
 
 Result<std::int64_t> TorchTar::read_count(PickleStream& stream, std::string_view what) {

@@ -35,6 +35,10 @@ std::vector<Use> find_uses(const Plan& plan) {
     if (extent == 0) continue;
     use.begin_bytes = std::min(use.begin_bytes, tensor.offset_bytes);
     use.end_bytes = std::max(use.end_bytes, tensor.offset_bytes + extent);
+    // PyTorch wants whole bytes for each row of these, which are more than the elements take.
+    if (dtype_info(tensor.dtype).element_bits < 8) {
+      use.end_bytes = plan.segments[tensor.segment].size_bytes;
+    }
     use.granule_bytes = std::max(use.granule_bytes, element_bytes(tensor.dtype));
   }
   return uses;

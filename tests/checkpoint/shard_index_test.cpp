@@ -189,6 +189,17 @@ TEST_CASE("an index that breaks a rule is refused, and the file and the name are
   }
 }
 
+TEST_CASE("an index that is too long is refused before it is read") {
+  const TempDir directory;
+  write_file(directory / kIndex, index_of({}));
+  CHECK(checkpoint::open_checkpoint(directory / kIndex, {}));
+  std::filesystem::resize_file(directory / kIndex, 100'000'001);
+  const auto found = checkpoint::open_checkpoint(directory / kIndex, {});
+  REQUIRE_FALSE(found);
+  CHECK(found.error().code() == ErrorCode::kUnsupported);
+  CHECK(contains(found.error().message(), "is a JSON text of 100000001 bytes, at most 100000000"));
+}
+
 TEST_CASE("names of shards that lead out of the directory are refused") {
   for (const std::string name : {"../1", "/etc/passwd", "..", ".", "", "a/b", "a\\u0000b"}) {
     CAPTURE(name);

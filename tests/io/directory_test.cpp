@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -100,6 +101,20 @@ TEST_CASE("what is not there is not found") {
   CHECK(Directory::open(temp / "missing").error().code() == ErrorCode::kNotFound);
   write_file(temp / "file", "");
   CHECK(Directory::open(temp / "file").error().code() == ErrorCode::kNotFound);
+}
+
+TEST_CASE("the names in a directory are listed in order, each time alike") {
+  const TempDir temp;
+  CHECK(opened(temp.path()).names()->empty());
+  for (const std::string_view name : {"b", ".hidden", "a", "a\nb"})
+    write_file(temp / std::string(name), "");
+  std::filesystem::create_directory(temp / "inner");
+  const Directory directory = opened(temp.path());
+  for (int i = 0; i < 2; ++i) {
+    const auto names = directory.names();
+    REQUIRE(names.has_value());
+    CHECK(*names == std::vector<std::string>{".hidden", "a", "a\nb", "b", "inner"});
+  }
 }
 
 TEST_SUITE_END();

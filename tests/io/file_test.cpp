@@ -315,6 +315,29 @@ TEST_CASE("a file that is moved keeps its descriptor, and all are closed at the 
   CHECK(open_descriptors() == before);
 }
 
+TEST_CASE("a slice is a file of its own that ends where it is said to") {
+  const TempDir dir;
+  write_file(dir / "file", "0123456789");
+  auto file = File::open(dir / "file");
+  REQUIRE(file);
+  const std::size_t before = open_descriptors();
+  const File slice = file->slice(2, 5);
+  CHECK(open_descriptors() == before);
+  CHECK(slice.size_bytes() == 5);
+  CHECK(slice.path() == dir / "file: bytes 2 to 7");
+  CHECK(read_string(slice, 0, 5) == "23456");
+  CHECK(read_string(slice, 4, 1) == "6");
+  CHECK(read_string(slice, 5, 0).empty());
+  CHECK(code_of_read(slice, 4, 2) == ErrorCode::kCorrupt);
+  CHECK(code_of_read(slice, 6, 0) == ErrorCode::kCorrupt);
+  CHECK(code_of_read(slice, ~std::uint64_t{0}, 2) == ErrorCode::kCorrupt);
+  const File inner = slice.slice(1, 2);
+  CHECK(read_string(inner, 0, 2) == "34");
+  CHECK(code_of_read(inner, 0, 3) == ErrorCode::kCorrupt);
+  file = File::open(dir / "missing");  // the whole file goes, its slices stay
+  CHECK(read_string(inner, 0, 2) == "34");
+}
+
 TEST_SUITE_END();
 
 }  // namespace

@@ -22,6 +22,7 @@ bool storages_are_apart(const Checkpoint& found) {
   std::uint32_t file = 0;
   for (const Storage& storage : storages) {
     if (storage.file >= found.files.size()) return false;
+    if (storage.packing == checkpoint::Packing::kChunked) continue;
     if (storage.file != file) end = 0;
     file = storage.file;
     if (storage.size_bytes == 0 || Wide{storage.offset_bytes} < end) return false;

@@ -84,9 +84,10 @@ struct ConvertReport {
   std::vector<std::string> crc_mismatches;
 };
 
-// Writes `target` as a weight file with everything that the checkpoint `source` holds, unless the
-// options say otherwise. Nothing of
-// the source is executed. Memory does not grow with the tensors' bytes. Whatever goes wrong, and
+// Writes `target` as a weight file with everything that the checkpoint `source` holds (a file, an
+// index of shards, or the directory of an index or of torch.distributed.checkpoint), unless the
+// options say otherwise. Nothing of the source is executed. Memory does not grow with the tensors'
+// bytes. Whatever goes wrong, and
 // if the process is killed, the old target stays as it was.
 // Errors: kNotFound, kIo; kWrongKind, kCorrupt, kUnsafe (the source); kUnsupported (something in
 // it that cannot be kept, by name); kExists (the target is no weight file and replace_any is not
@@ -138,9 +139,9 @@ struct CheckpointTensor {
   std::string name;
   Dtype dtype = Dtype::kFloat32;
   std::vector<std::int64_t> shape;
-  std::vector<std::int64_t> strides;       // in elements
-  std::optional<std::uint32_t> segment;    // tensors of one segment share its bytes
-  std::uint32_t file = 0;                  // in CheckpointContent::files
+  std::vector<std::int64_t> strides;     // in elements
+  std::optional<std::uint32_t> segment;  // tensors of one segment share its bytes
+  std::uint32_t file = 0;                // in CheckpointContent::files
   // Of the first element, in that file as if nothing in it were deflated; of what is put together
   // from several places, in the segment.
   std::uint64_t offset_bytes = 0;

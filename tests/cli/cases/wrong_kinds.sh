@@ -3,7 +3,7 @@
 printf '<!DOCTYPE html>\n<html><body>404</body></html>\n' >page.pt
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n' >pointer.pt
 printf 'GGUF\3\0\0\0\0\0\0\0\0\0\0\0' >model.gguf
-printf '\2\0\0\0\0\0\0\0{}' >model.safetensors
+printf '{"model_type": "bert"}' >config.json
 python3 -c 'import pickle; pickle.dump({"a": 1}, open("bare.pt", "wb"), 2)'
 tar --create --file tar.pt page.pt
 gzip --stdout page.pt >zipped.pt
