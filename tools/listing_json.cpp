@@ -56,10 +56,10 @@ Json tensor_json(const Listing& listing, const ListedTensor& tensor) {
   return json;
 }
 
-Json composite_json(const ListedComposite& composite) {
+Json composite_json(const Listing& listing, const ListedComposite& composite) {
   Json parts = Json::array();
   for (const ListedPart& part : composite.parts) {
-    parts.push_back({{"role", part.role}, {"tensor", part.tensor}});
+    parts.push_back({{"role", part.role}, {"tensor", listing.tensors[part.tensor].view.name()}});
   }
   return {{"name", composite.view.name()},
           {"kind", composite_kind_name(composite.kind)},
@@ -116,7 +116,9 @@ void print_listing_json(const Listing& listing) {
   print_list_field("tensors", listing.tensors,
                    [&](const ListedTensor& tensor) { return tensor_json(listing, tensor); });
   if (!listing.composites.empty()) {
-    print_list_field("composites", listing.composites, composite_json);
+    print_list_field("composites", listing.composites, [&](const ListedComposite& composite) {
+      return composite_json(listing, composite);
+    });
   }
   print_list_field("modules", listing.modules, module_json);
   print_extras(listing);
