@@ -3,7 +3,7 @@
 """Holds the command line and the library against read_wmap.py, a reader that was written from
 FORMAT.md alone, and both against what PyTorch itself read from the same checkpoints.
 
-Usage: second_reader_test.py WEIGHTMAP DATA
+Usage: second_reader_test.py WEIGHTMAP DATA [--composites]
 """
 
 import json
@@ -158,6 +158,35 @@ def tensor_attributes(values):
     return found
 
 
+def check_composites(tool, checkpoint, folder):
+    """What a converted file says of quantized, sparse and nested tensors against what PyTorch saw."""
+    target = folder / f"{checkpoint.stem}.wmap"
+    run_json(tool, "convert", checkpoint, target, "--json")
+    second = run_json(sys.executable, READER, "--bytes", target)
+    compare_readers(second, run_json(tool, "inspect", "--json", target))
+    expected = json.loads(checkpoint.with_suffix(".parts.json").read_text())
+    found = {composite["name"]: composite for composite in second["composites"]}
+    expect_equal("composites", sorted(found), sorted(composite["name"] for composite in expected))
+    tensors = {tensor["name"]: tensor for tensor in second["tensors"]}
+    for theirs in expected:
+        compare_composite(found[theirs["name"]], theirs, tensors, second["bytes"])
+
+
+def compare_composite(ours, theirs, tensors, extents):
+    name = ours["name"]
+    for key in ["kind", "dtype", "shape", "reals", "integers"]:
+        expect_equal(f"{name}: {key}", ours[key], theirs[key])
+    for flag in ["requires_grad", "parameter"]:
+        expect_equal(f"{name}: {flag}", flag in ours["flags"], theirs[flag])
+    roles = [part["role"] for part in theirs["parts"]]
+    expect_equal(f"{name}: roles", [part["role"] for part in ours["parts"]], roles)
+    for part, wanted in zip(ours["parts"], theirs["parts"]):
+        tensor = tensors[part["tensor"]]
+        for key in ["dtype", "shape", "strides"]:
+            expect_equal(f"{tensor['name']}: {key}", tensor[key], wanted[key])
+        expect_equal(f"{tensor['name']}: bytes", extents[tensor["name"]], wanted["bytes"])
+
+
 def check_fixture(tool, checkpoint, folder):
     """Converted, then adopted: the second reader finds both to say what PyTorch saw."""
     target = folder / f"{checkpoint.stem}.wmap"
@@ -190,6 +219,9 @@ def main():
                 check_fixture(tool, checkpoint, pathlib.Path(folder))
             except AssertionError as error:
                 sys.exit(f"{checkpoint}: {error}")
+        if "--composites" in sys.argv[3:]:
+            for checkpoint in sorted((data / "checkpoints" / "composites").glob("*.pt")):
+                check_composites(tool, checkpoint, pathlib.Path(folder))
         for golden in goldens:
             compare_readers(
                 run_json(sys.executable, READER, golden), run_json(tool, "inspect", "--json", golden)
