@@ -24,6 +24,7 @@ class ByteReader {
 
   bool has_failed() const { return !problem_.empty(); }
   const std::string& problem() const { return problem_; }
+  bool ran_out() const { return ran_out_; }  // the problem: more bytes might have helped
 
   std::span<const std::byte> bytes() const { return bytes_; }
   std::size_t position() const { return at_; }
@@ -33,7 +34,10 @@ class ByteReader {
   }
 
   PickleRange take(std::uint64_t size) {
-    if (size > remaining()) return fail(concat("needs ", size, " bytes, ", remaining(), " remain"));
+    if (size > remaining()) {
+      ran_out_ = ran_out_ || !has_failed();
+      return fail(concat("needs ", size, " bytes, ", remaining(), " remain"));
+    }
     const auto begin = static_cast<std::uint32_t>(at_);
     at_ += static_cast<std::size_t>(size);
     return {begin, static_cast<std::uint32_t>(size)};
@@ -57,7 +61,10 @@ class ByteReader {
   PickleRange line() {
     const std::string_view left = text({static_cast<std::uint32_t>(at_), remaining_u32()});
     const std::size_t size = left.find('\n');
-    if (size == std::string_view::npos) return fail("has a line without an end");
+    if (size == std::string_view::npos) {
+      ran_out_ = ran_out_ || (!has_failed() && left.size() < kMostLineBytes);
+      return fail("has a line without an end");
+    }
     const PickleRange range = take(size);
     ++at_;
     return range;
@@ -71,8 +78,11 @@ class ByteReader {
     return {};
   }
 
+  static constexpr std::size_t kMostLineBytes = std::size_t{1} << 16U;  // a line holds a name
+
   std::span<const std::byte> bytes_;
   std::size_t at_ = 0;
+  bool ran_out_ = false;
   std::string problem_;
 };
 

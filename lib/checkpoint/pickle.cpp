@@ -40,7 +40,7 @@ class Decoder {
       : reader_(bytes), machine_(bytes, check_global) {}
 
   Result<Pickle> decode();
-  bool is_cut_short() const { return is_cut_short_ || reader_.has_failed(); }
+  bool is_cut_short() const { return is_cut_short_ || reader_.ran_out(); }
 
  private:
   using Handler = void (Decoder::*)();

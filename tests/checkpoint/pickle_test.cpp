@@ -287,6 +287,40 @@ TEST_SUITE("checkpoint/pickle") {
       CHECK(shown(row.pickle) == row.shown);
     }
   }
+
+  TEST_CASE("what follows STOP is no part of the pickle") {
+    const std::string bytes = whole("N") + "more";
+    const auto decoded = decode_pickle(bytes_of(bytes));
+    REQUIRE(decoded);
+    CHECK(decoded->bytes.size() == bytes.size() - 4);
+  }
+
+  TEST_CASE("a pickle that fails tells whether more bytes might have helped") {
+    struct Row {
+      std::string bytes;
+      bool is_cut_short;
+    };
+    const Row rows[] = {
+        {"", true},
+        {proto() + "N", true},
+        {proto() + "X\5\0\0\0text"s, true},
+        {proto() + "cmodule\nna", true},
+        {proto(4) + "\x95\x10\0\0\0\0\0\0\0N"s, true},
+        {proto() + "J\1\2", true},
+        {proto() + "c" + std::string(70'000, 'x'), false},  // no name is that long
+        {proto() + "T\xff\xff\xff\xff", false},             // of -1 bytes
+        {proto() + "R.", false},
+        {proto() + "\xff", false},
+        {whole("N"), false},
+    };
+    for (const Row& row : rows) {
+      CAPTURE(row.bytes.substr(0, 20));
+      bool is_cut_short = !row.is_cut_short;
+      CHECK(decode_pickle(bytes_of(row.bytes), {}, &is_cut_short).has_value() ==
+            (row.bytes == whole("N")));
+      CHECK(is_cut_short == row.is_cut_short);
+    }
+  }
 }
 
 }  // namespace

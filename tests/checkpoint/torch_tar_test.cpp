@@ -270,15 +270,17 @@ TEST_SUITE("checkpoint/torch_tar") {
 
   TEST_CASE("every change of one byte of the members is read within its bounds or refused") {
     const std::string good = Archive{}.bytes();
+    const TempDir directory;
     std::size_t read_count = 0;
     for (std::size_t at = 0; at < good.size(); ++at) {
-      if (good[at] == '\0' && at % 8 != 0) continue;
+      if (good[at] == '\0' && at % 64 != 0) continue;
       const auto old = static_cast<unsigned char>(good[at]);
       for (const int value : {0, 0x7F, 0xFF, old ^ 1, old + 1}) {
         CAPTURE(at);
         std::string bytes = good;
         bytes[at] = static_cast<char>(value);
-        const auto found = open_bytes(bytes);
+        write_file(directory / "model.pt", bytes);
+        const auto found = checkpoint::open_checkpoint(directory / "model.pt", {});
         if (!found) continue;
         ++read_count;
         CHECK(broken_promise(*found) == "");
