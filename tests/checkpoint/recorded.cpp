@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <fstream>
 #include <numeric>
-#include <regex>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -38,17 +37,16 @@ std::string storage_bytes(const Checkpoint& found, std::uint32_t number) {
 // The numbers of the tensors in the order in which a text mentions them, which stand in their
 // places afterwards.
 std::vector<std::size_t> renumber(std::string& text) {
-  static const std::regex kTensor("tensor([0-9]+)");
+  const std::string word = "tensor";
   std::vector<std::size_t> numbers;
-  std::string renumbered;
-  auto rest = text.cbegin();
-  for (std::sregex_iterator match(text.begin(), text.end(), kTensor), end; match != end; ++match) {
-    renumbered.append(rest, (*match)[0].first);
-    renumbered += "tensor" + std::to_string(numbers.size());
-    numbers.push_back(std::stoul((*match)[1]));
-    rest = (*match)[0].second;
+  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at)) {
+    at += word.size();
+    const std::size_t end = std::min(text.find_first_not_of("0123456789", at), text.size());
+    if (end == at) continue;  // a key, such as `tensors`
+    const std::string place = std::to_string(numbers.size());
+    numbers.push_back(std::stoul(text.substr(at, end - at)));
+    text.replace(at, end - at, place);
   }
-  text = renumbered.append(rest, text.cend());
   return numbers;
 }
 
