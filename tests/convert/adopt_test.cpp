@@ -22,6 +22,8 @@ namespace fs = std::filesystem;
 
 const std::string kCheckpoints = WEIGHTMAP_TEST_DATA "/checkpoints/";
 
+const std::string kSources = WEIGHTMAP_TEST_DATA "/sources/";
+
 std::vector<std::string> all_fixtures() {
   std::vector<std::string> found;
   for (const char* version : {"torch-1.13", "torch-2.13"}) {
@@ -179,7 +181,8 @@ TEST_CASE("damage of an adopted tensor is found by its digest") {
   std::string bytes = read_file(pair.source);
   bytes[at] ^= 1;
   write_file(pair.source, bytes);
-  const auto report = pair.open().verify();
+  const WeightFile file = pair.open();
+  const auto report = file.verify();
   REQUIRE(report);
   REQUIRE(report->damages.size() == 1);
   CHECK(report->damages[0].data_file == 1);
@@ -256,6 +259,77 @@ TEST_CASE("a root is taken alone and the other tensors' bytes are not referred t
   CHECK(model.tensor_count < whole.tensor_count);
   CHECK(model.data_bytes < whole.data_bytes);
   CHECK(pair.open().verify()->ok());
+}
+
+TEST_CASE("safetensors are adopted") {
+  for (const char* name : {"dtypes", "shapes", "unaligned", "only_metadata"}) {
+    CAPTURE(name);
+    const TempDir dir;
+    const std::string source = dir / "model.safetensors";
+    fs::copy(kSources + "safetensors/" + name + ".safetensors", source);
+    REQUIRE(convert_checkpoint(source, dir / "copy.wmap"));
+    const auto report = adopt_checkpoint(source, dir / "model.wmap");
+    INFO((report ? "" : report.error().message()));
+    REQUIRE(report);
+    const auto file = WeightFile::open(dir / "model.wmap");
+    INFO((file ? "" : file.error().message()));
+    REQUIRE(file);
+    check_same_tensors(*file, *WeightFile::open(dir / "copy.wmap"));
+    CHECK(file->verify()->ok());
+  }
+}
+
+TEST_CASE("a sharded checkpoint is adopted with a data file for each shard") {
+  for (const char* name : {"sharded", "sharded_bin"}) {
+    CAPTURE(name);
+    const TempDir dir;
+    fs::copy(kSources + name, dir.path(), fs::copy_options::recursive);
+    REQUIRE(convert_checkpoint(dir.path(), dir / "copy.wmap"));
+    const auto report = adopt_checkpoint(dir.path(), dir / "model.wmap");
+    INFO((report ? "" : report.error().message()));
+    REQUIRE(report);
+    CHECK(report->data_files.size() == 2);
+    const auto file = WeightFile::open(dir / "model.wmap");
+    INFO((file ? "" : file.error().message()));
+    REQUIRE(file);
+    check_same_tensors(*file, *WeightFile::open(dir / "copy.wmap"));
+    CHECK(file->verify()->ok());
+    fs::remove(dir / report->data_files[1].name);
+    const auto opened = WeightFile::open(dir / "model.wmap");
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().message().find(report->data_files[1].name) != std::string::npos);
+  }
+}
+
+TEST_CASE("what is not stored plainly is named with its tensors and the way out") {
+  struct Row {
+    const char* name;
+    const char* text;
+  };
+  const Row rows[] = {{"zip_deflated", "(compressed)"},
+                      {"zip_big_endian", "(big-endian)"},
+                      {"legacy_2_13", "which an index cannot refer to"}};
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    const Adopted pair(kCheckpoints + "containers/" + row.name + ".pt");
+    const auto report = adopt_checkpoint(pair.source, pair.target);
+    expect_refusal(report, ErrorCode::kUnsupported, row.text);
+    expect_refusal(report, ErrorCode::kUnsupported, "use weightmap convert");
+    CHECK(pair.dir.names() == std::vector<std::string>{"model.pt"});
+  }
+}
+
+TEST_CASE("composites are adopted with their parts") {
+  const Adopted pair(kCheckpoints + "composites/torch-2.13.pt");
+  pair.adopt();
+  const WeightFile adopted = pair.open();
+  REQUIRE(convert_checkpoint(pair.source, pair.dir / "copy.wmap"));
+  const WeightFile copied = *WeightFile::open(pair.dir / "copy.wmap");
+  check_same_tensors(adopted, copied);
+  REQUIRE(adopted.composite_count() == copied.composite_count());
+  CHECK(adopted.composite_count() > 5);
+  for (std::uint32_t i = 0; i < adopted.composite_count(); ++i)
+    CHECK(adopted.composite_name(i) == copied.composite_name(i));
 }
 
 TEST_CASE("a stopped adoption leaves nothing") {
