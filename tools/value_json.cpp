@@ -89,7 +89,8 @@ bool has_items(ValueKind kind) {
     case ValueKind::kCounter:
     case ValueKind::kDefaultDict:
     case ValueKind::kSize:
-    case ValueKind::kOpaque: return true;
+    case ValueKind::kOpaque:
+    case ValueKind::kObject: return true;
     default: return false;
   }
 }
@@ -109,7 +110,8 @@ Json scalar_json(const Listing& listing, std::uint32_t number) {
     case ValueKind::kByteArray: return hex(graph.text(number));
     case ValueKind::kDtype: return dtype_name(static_cast<Dtype>(node.number));
     case ValueKind::kGlobal:
-    case ValueKind::kOpaque: return qualified_name(graph.text(number));
+    case ValueKind::kOpaque:
+    case ValueKind::kObject: return qualified_name(graph.text(number));
     case ValueKind::kTensor: return listing.tensors[node.number].view.name();
     case ValueKind::kComposite: return composite_name(listing, node);
     default: return nullptr;
@@ -118,7 +120,7 @@ Json scalar_json(const Listing& listing, std::uint32_t number) {
 
 // Only of containers that have a value of their own beside their items.
 bool has_value(ValueKind kind) {
-  return !has_items(kind) || kind == ValueKind::kOpaque;
+  return !has_items(kind) || kind == ValueKind::kOpaque || kind == ValueKind::kObject;
 }
 
 }  // namespace

@@ -8,9 +8,10 @@ namespace weightmap {
 namespace {
 
 constexpr std::array<std::string_view, kValueKindCount> kNames{
-    "none",         "bool", "int",   "int",    "float",     "complex", "str",          "bytes",
-    "bytearray",    "list", "tuple", "set",    "frozenset", "dict",    "ordered_dict", "counter",
-    "default_dict", "size", "dtype", "device", "global",    "tensor",  "composite",    "opaque"};
+    "none",         "bool",      "int",          "int",   "float", "complex",   "str",
+    "bytes",        "bytearray", "list",         "tuple", "set",   "frozenset", "dict",
+    "ordered_dict", "counter",   "default_dict", "size",  "dtype", "device",    "global",
+    "tensor",       "composite", "opaque",       "object"};
 
 }  // namespace
 

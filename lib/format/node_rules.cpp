@@ -47,6 +47,7 @@ constexpr std::array<KindRow, kValueKindCount> kKinds{{
     {Number::kEntry, Text::kNone, Items::kNone},            // tensor
     {Number::kComposite, Text::kNone, Items::kNone},        // composite
     {Number::kZero, Text::kQualifiedName, Items::kOpaque},  // opaque
+    {Number::kZero, Text::kQualifiedName, Items::kOpaque},  // object
 }};
 
 bool is_long_integer(std::string_view text) {

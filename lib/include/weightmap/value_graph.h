@@ -36,12 +36,14 @@ enum class ValueKind : std::uint8_t {
   kTensor = 21,       // number: which tensor
   kComposite = 22,    // number: which composite
   kOpaque = 23,       // an object of a class that is not known: see below
+  kObject = 24,       // an object of a class that is known to be plain data: as kOpaque
 };
-inline constexpr int kValueKindCount = 24;
+inline constexpr int kValueKindCount = 25;
 
-// An opaque object keeps how a pickle would have made it, for the eye only. text: "module\nname"
-// of the callable; children, always five: arguments (a tuple), keyword arguments, state, appended
-// items (a list), items set (a dict); what was not there is a kNone node.
+// An opaque object keeps how a pickle would have made it, for the eye only; so do objects of known
+// classes (argparse.Namespace, pathlib, datetime, numpy's scalars and arrays ...). text:
+// "module\nname" of the callable; children, always five: arguments (a tuple), keyword arguments,
+// state, appended items (a list), items set (a dict); what was not there is a kNone node.
 inline constexpr std::uint32_t kOpaqueChildren = 5;
 
 struct ValueNode {
