@@ -230,7 +230,8 @@ Result<void> Pickler::item() {
   Frame& frame = frames_.back();
   const ValueKind kind = values_.node(frame.node).kind;
   const std::size_t unit = is_mapping(kind) ? 2 : 1;
-  if (kind != ValueKind::kTuple && kind != ValueKind::kSize && frame.next % (kBatch * unit) == 0) {
+  if (kind == ValueKind::kObject && frame.next == 1) make_object(frame);
+  if (has_batches(kind) && frame.next % (kBatch * unit) == 0) {
     end_batch(frame);
     out_.mark();
   }

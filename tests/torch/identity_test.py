@@ -104,7 +104,8 @@ class Identity(unittest.TestCase):
             self.assertEqual(reader.get_record_offset(name) % 64, 0, name)
 
     def test_fixtures(self):
-        sources = sorted((DATA / "checkpoints").glob("torch-*/*.pt"))
+        folders = ["torch-*", "composites"]
+        sources = sorted(it for folder in folders for it in (DATA / "checkpoints").glob(f"{folder}/*.pt"))
         self.assertGreater(len(sources), 20)
         for source in sources:
             with self.subTest(source=f"{source.parent.name}/{source.name}"):
