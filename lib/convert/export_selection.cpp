@@ -4,7 +4,6 @@
 #include "convert/export_selection.h"
 
 #include <algorithm>
-#include <ranges>
 #include <set>
 #include <string_view>
 
@@ -100,8 +99,7 @@ class Selector {
       if (seen[node]) continue;
       seen[node] = true;
       if (!selection_.is_opaque[node]) visit(node);
-      for (const std::uint32_t child : std::ranges::reverse_view(kept_))
-        stack.push_back(child);
+      stack.insert(stack.end(), kept_.rbegin(), kept_.rend());
       kept_.clear();
     }
   }
