@@ -4,20 +4,39 @@
 #include "convert/export_selection.h"
 
 #include <algorithm>
-#include <ranges>
 #include <set>
 #include <string_view>
 
 #include "base/text.h"
+#include "checkpoint/globals.h"
+#include "checkpoint/torch_classes.h"
 #include "convert/value_paths.h"
 
 namespace weightmap::convert {
 namespace {
 
+// An object that its class or function makes again from arguments and a state. What a weight file
+// says of a class is not believed: it has to be one that is known here, too.
+bool is_plain_data(const ValueGraph& values, std::uint32_t node) {
+  const std::string_view text = values.text(node);
+  const std::size_t newline = text.find('\n');
+  const checkpoint::GlobalName name{text.substr(0, newline), text.substr(newline + 1)};
+  const auto parts = values.items(node);
+  const auto is = [&](std::uint32_t part, ValueKind kind) {
+    return values.node(parts[part]).kind == kind;
+  };
+  return checkpoint::class_of(name).kind == ValueKind::kObject &&
+         checkpoint::trust_in(name) != checkpoint::GlobalTrust::kAttack &&
+         is(0, ValueKind::kTuple) && is(1, ValueKind::kNone) && is(3, ValueKind::kNone) &&
+         is(4, ValueKind::kNone);
+}
+
 // An opaque object, or one of a subclass of tensors, which only its own class can make.
-bool is_of_unknown_class(const WeightFile& file, const ValueNode& node) {
-  if (node.kind != ValueKind::kComposite) return node.kind == ValueKind::kOpaque;
-  return file.composite(static_cast<std::uint32_t>(node.number)).kind() ==
+bool is_of_unknown_class(const WeightFile& file, const ValueGraph& values, std::uint32_t node) {
+  const ValueNode& value = values.node(node);
+  if (value.kind == ValueKind::kObject) return !is_plain_data(values, node);
+  if (value.kind != ValueKind::kComposite) return value.kind == ValueKind::kOpaque;
+  return file.composite(static_cast<std::uint32_t>(value.number)).kind() ==
          CompositeKind::kWrapperSubclass;
 }
 
@@ -41,8 +60,7 @@ class Selector {
  public:
   Selector(const WeightFile& file, const ValueGraph& values)
       : file_(file), values_(values), paths_(values) {
-    for (const ValueNode& node : values.nodes())
-      selection_.is_opaque.push_back(is_of_unknown_class(file, node));
+    selection_.is_opaque.assign(values.size(), false);
     selection_.is_clean.assign(values.size(), true);
     selection_.holders.assign(values.size(), 0);
     selection_.has_attributes.assign(values.size(), false);
@@ -61,8 +79,12 @@ class Selector {
   void find_unclean() {
     const auto clean = [this](std::uint32_t node) -> bool { return selection_.is_clean[node]; };
     for (std::uint32_t node = 0; node < values_.size(); ++node) {
-      selection_.is_clean[node] =
-          !selection_.is_opaque[node] && std::ranges::all_of(values_.children(node), clean);
+      const bool is_around_one = !std::ranges::all_of(values_.children(node), clean);
+      // An object is made from all that it has, or not at all.
+      const bool is_object = values_.node(node).kind == ValueKind::kObject;
+      selection_.is_opaque[node] =
+          is_of_unknown_class(file_, values_, node) || (is_object && is_around_one);
+      selection_.is_clean[node] = !selection_.is_opaque[node] && !is_around_one;
     }
   }
 
@@ -77,8 +99,7 @@ class Selector {
       if (seen[node]) continue;
       seen[node] = true;
       if (!selection_.is_opaque[node]) visit(node);
-      for (const std::uint32_t child : std::ranges::reverse_view(kept_))
-        stack.push_back(child);
+      stack.insert(stack.end(), kept_.rbegin(), kept_.rend());
       kept_.clear();
     }
   }
@@ -106,7 +127,7 @@ class Selector {
 
   std::string class_of(std::uint32_t node) const {
     const ValueNode& value = values_.node(node);
-    if (value.kind == ValueKind::kOpaque) return dotted(values_.text(node));
+    if (value.kind != ValueKind::kComposite) return dotted(values_.text(node));
     return std::string(file_.composite(static_cast<std::uint32_t>(value.number)).class_name());
   }
 
@@ -176,6 +197,11 @@ std::vector<std::uint32_t> written_items(const ValueGraph& values,
   const auto items = values.items(node);
   std::vector<std::uint32_t> written;
   written.reserve(items.size());
+  if (kind == ValueKind::kObject) {
+    written.push_back(items[0]);
+    if (values.node(items[2]).kind != ValueKind::kNone) written.push_back(items[2]);
+    return written;
+  }
   if (is_mapping(kind)) {
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
       if (!selection.is_clean[items[i]] || selection.is_opaque[items[i + 1]]) continue;

@@ -25,7 +25,8 @@ struct Selection {
 Result<Selection> select_values(const WeightFile& file, const ValueGraph& values, bool drop_opaque);
 
 // The children that a pickle writes as the items of a container: keys and values, or items; in a
-// list or tuple kDroppedItem where an opaque object was.
+// list or tuple kDroppedItem where an opaque object was. Of an object: its arguments, and its state
+// if it has one.
 inline constexpr std::uint32_t kDroppedItem = 0xFFFFFFFFU;
 std::vector<std::uint32_t> written_items(const ValueGraph& values,
                                          const Selection& selection,

@@ -10,6 +10,7 @@
 #include "convert/export_selection.h"
 #include "convert/export_target.h"
 #include "convert/segment_stream.h"
+#include "convert/state_dicts.h"
 #include "convert/torch_pickler.h"
 #include "convert/torch_zip_writer.h"
 #include "io/file_writer.h"
@@ -98,9 +99,11 @@ Result<TorchPickle> make_pickle(const WeightFile& file,
   Result<ValueGraph> values = file.values();
   if (!values) return values.error();
   if (values->empty()) *values = convert::values_of_names(file);
+  values = convert::with_state_dicts(*values, dropped);
+  if (!values) return values.error().with_context(file.path());
   Result<convert::Selection> selection = convert::select_values(file, *values, options.drop_opaque);
   if (!selection) return selection.error().with_context(file.path());
-  dropped = std::move(selection->dropped);
+  dropped.insert(dropped.end(), selection->dropped.begin(), selection->dropped.end());
   Result<TorchPickle> pickle = convert::pickle_values(file, *values, *selection);
   if (!pickle) return pickle.error().with_context(file.path());
   return pickle;

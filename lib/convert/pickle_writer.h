@@ -43,6 +43,7 @@ class PickleWriter {
   void set_item() { op('s'); }
   void set_items() { op('u'); }
   void reduce() { op('R'); }
+  void new_object() { op('\x81'); }
   void build() { op('b'); }
   void persistent_id() { op('Q'); }
   void integers(std::span<const std::int64_t> values);  // a tuple of them

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <ranges>
 #include <string_view>
 #include <tuple>
 
@@ -58,8 +57,7 @@ class Extras {
       seen[node] = true;
       visit_attributes(node, metadata);
       const auto inner = visit(node);
-      for (const std::uint32_t child : std::ranges::reverse_view(inner))
-        stack.push_back(child);
+      stack.insert(stack.end(), inner.rbegin(), inner.rend());
     }
     return std::move(found_);
   }

@@ -62,7 +62,8 @@ class Pickler {
   void end_batch(const Frame& frame);
   Result<void> begin(std::uint32_t node);
   void begin_call(std::string_view module, std::string_view name);
-  void close(std::uint32_t node);
+  void make_object(const Frame& frame);
+  void close(const Frame& frame);
 
   void leaf(std::uint32_t node);
   void complex(std::string_view text);
@@ -85,6 +86,11 @@ class Pickler {
   std::unordered_map<std::uint32_t, PickleWriter::MemoId> memos_;  // by node
 };
 
+// Whether its items are taken by so many, not all at once.
+bool has_batches(ValueKind kind) {
+  return kind != ValueKind::kTuple && kind != ValueKind::kSize && kind != ValueKind::kObject;
+}
+
 // Whether it is there before its items are.
 bool is_filled(ValueKind kind) {
   return kind == ValueKind::kList || kind == ValueKind::kDict || kind == ValueKind::kOrderedDict ||
@@ -105,6 +111,7 @@ Result<void> Pickler::visit(std::uint32_t node) {
     case ValueKind::kTensor:
     case ValueKind::kComposite: return visit_tensor(node);
     case ValueKind::kGlobal: return global(values_.text(node));
+    case ValueKind::kObject:
     case ValueKind::kList:
     case ValueKind::kTuple:
     case ValueKind::kSet:
@@ -157,6 +164,7 @@ void Pickler::open(std::uint32_t node) {
 // What stands before the items: the container itself, or the function that will take them.
 Result<void> Pickler::begin(std::uint32_t node) {
   switch (values_.node(node).kind) {
+    case ValueKind::kObject: return global(values_.text(node));
     case ValueKind::kSet: begin_call("builtins", "set"); break;
     case ValueKind::kFrozenSet: begin_call("builtins", "frozenset"); break;
     case ValueKind::kSize:
@@ -201,7 +209,7 @@ Result<void> Pickler::step() {
   if (frame.next == frame.items.size()) {
     end_batch(frame);
     ++frame.next;
-    if (!is_tensor(node.kind)) close(frame.node);
+    if (!is_tensor(node.kind)) close(frame);
   }
   if (frame.attributes_pending) {
     frame.attributes_pending = false;
@@ -222,24 +230,34 @@ Result<void> Pickler::item() {
   Frame& frame = frames_.back();
   const ValueKind kind = values_.node(frame.node).kind;
   const std::size_t unit = is_mapping(kind) ? 2 : 1;
-  if (kind != ValueKind::kTuple && kind != ValueKind::kSize && frame.next % (kBatch * unit) == 0) {
+  if (kind == ValueKind::kObject && frame.next == 1) make_object(frame);
+  if (has_batches(kind) && frame.next % (kBatch * unit) == 0) {
     end_batch(frame);
     out_.mark();
   }
   return visit(frame.items[frame.next++]);
 }
 
+// From its arguments. One with a state and no arguments was made without calling its class.
+void Pickler::make_object(const Frame& frame) {
+  const bool is_bare = frame.items.size() > 1 && values_.items(frame.items[0]).empty();
+  is_bare ? out_.new_object() : out_.reduce();
+  remember(frame.node);
+}
+
 // Takes the items since the last mark into the container below it.
 void Pickler::end_batch(const Frame& frame) {
   if (frame.next == 0) return;
   const ValueKind kind = values_.node(frame.node).kind;
-  if (kind == ValueKind::kTuple || kind == ValueKind::kSize) return;
+  if (!has_batches(kind)) return;
   is_mapping(kind) ? out_.set_items() : out_.appends();
 }
 
 // What stands behind the items.
-void Pickler::close(std::uint32_t node) {
+void Pickler::close(const Frame& frame) {
+  const std::uint32_t node = frame.node;
   switch (values_.node(node).kind) {
+    case ValueKind::kObject: return frame.items.size() > 1 ? out_.build() : make_object(frame);
     case ValueKind::kTuple: out_.tuple(); break;
     case ValueKind::kSize:
       out_.tuple();

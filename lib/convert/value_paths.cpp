@@ -2,7 +2,6 @@
 #include "convert/value_paths.h"
 
 #include <algorithm>
-#include <ranges>
 
 #include "base/text.h"
 
@@ -34,8 +33,8 @@ std::string ValuePaths::path_to(std::uint32_t node) const {
   for (; parents_[node] != kNobody; node = parents_[node])
     steps.push_back(step(parents_[node], node));
   std::string path;
-  for (const std::string& step : std::ranges::reverse_view(steps))
-    path += concat(path.empty() ? "" : ".", step);
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step)
+    path += concat(path.empty() ? "" : ".", *step);
   return path;
 }
 

@@ -260,6 +260,78 @@ TEST_CASE("what an object held goes with it and is reported") {
   CHECK(read->values.node(items[1]).kind == ValueKind::kNone);
 }
 
+// A pickled module: an opaque object with the state that all modules have.
+class Modules {
+ public:
+  explicit Modules(ValueGraph& values) : values_(values) {}
+
+  std::uint32_t text(std::string_view text) { return values_.add_text(ValueKind::kStr, text); }
+  std::uint32_t dict(const std::vector<std::uint32_t>& items) {
+    return values_.add_parent(ValueKind::kDict, items);
+  }
+  std::uint32_t module(std::uint32_t parameters, std::uint32_t buffers, std::uint32_t modules) {
+    const auto none = values_.add_number(ValueKind::kNone, 0);
+    const auto hidden = values_.add_parent(ValueKind::kSet, std::vector{text("hidden")});
+    const auto state =
+        dict({text("training"), none, text("_parameters"), parameters, text("_buffers"), buffers,
+              text("_modules"), modules, text("_non_persistent_buffers_set"), hidden});
+    return values_.add_parent(ValueKind::kOpaque, std::vector{none, none, state, none, none},
+                              "my\nNet");
+  }
+
+ private:
+  ValueGraph& values_;
+};
+
+TEST_CASE("a whole module goes out as its state dict") {
+  const TempDir folder;
+  tests::WholeContent content = tests::minimal_content();
+  ValueGraph values;
+  Modules make(values);
+  const auto tensor = values.add_number(ValueKind::kTensor, 0);
+  const auto other = values.add_number(ValueKind::kTensor, 1);
+  const auto none = values.add_number(ValueKind::kNone, 0);
+  const auto leaf =
+      make.module(make.dict({make.text("weight"), tensor, make.text("bias"), none}),
+                  make.dict({make.text("seen"), other, make.text("hidden"), other}), make.dict({}));
+  const auto children =
+      make.dict({make.text("first"), leaf, make.text("none"), none, make.text("second"), leaf});
+  const auto net = make.module(make.dict({make.text("scale"), other}), make.dict({}), children);
+  make.dict({make.text("net"), net, make.text("epoch"), values.add_number(ValueKind::kInt, 3)});
+  content.content.values = values;
+
+  const auto report = export_torch(written(folder, content), folder / "out.pt", {});
+  INFO((report ? "" : report.error().message()));
+  REQUIRE(report);
+  CHECK(report->dropped == Strings{"net: all but the state dict of a my.Net"});
+  const auto read = read_checkpoint(folder / "out.pt");
+  REQUIRE(read);
+  Strings names;
+  for (const CheckpointTensor& found : read->tensors)
+    names.push_back(found.name);
+  // Parameters, buffers, children, as state_dict() has them.
+  CHECK(names == Strings{"net.scale", "net.first.weight", "net.first.seen", "net.second.weight",
+                         "net.second.seen"});
+  const auto root = read->values.items(read->values.root());
+  CHECK(read->values.node(root[1]).kind == ValueKind::kOrderedDict);
+  CHECK(read->values.integer(root[3]) == 3);
+}
+
+TEST_CASE("modules that share others many times over are refused") {
+  const TempDir folder;
+  tests::WholeContent content = tests::minimal_content();
+  ValueGraph values;
+  Modules make(values);
+  auto inner = make.module(make.dict({}), make.dict({}), make.dict({}));
+  for (int depth = 0; depth < 40; ++depth) {
+    const auto twice = make.dict({make.text("a"), inner, make.text("b"), inner});
+    inner = make.module(make.dict({}), make.dict({}), twice);
+  }
+  content.content.values = values;
+  check_error(export_torch(written(folder, content), folder / "out.pt", {}),
+              ErrorCode::kUnsupported, "have too many names");
+}
+
 TEST_CASE("names that only an attack uses are not written") {
   for (const char* const name : {"os\nsystem", "builtins\neval"}) {
     for (const bool as_factory : {false, true}) {

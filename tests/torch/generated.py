@@ -2,8 +2,16 @@
 """Objects beyond those of tests/data/checkpoints/make.py, made anew in each run, and pairs that
 differ in one thing each, which the comparison must see."""
 
+import argparse
 import collections
+import datetime
+import decimal
+import fractions
+import pathlib
+import types
+import uuid
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -102,6 +110,28 @@ def one_storage_under_several_types():
 def views_at_the_ends():
     base = numbers(100, torch.int16)
     return {"last": base[99:], "none": base[100:], "reversed": [base[i : i + 1] for i in (50, 0, 99)]}
+
+
+@case
+def plain_objects():
+    shared = argparse.Namespace(lr=0.1, layers=[1, 2])
+    objects = [
+        types.SimpleNamespace(x=1),
+        datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.timezone.utc),
+        datetime.timedelta(3, 4),
+        decimal.Decimal("1.50"),
+        fractions.Fraction(1, 3),
+        pathlib.PurePosixPath("runs/first"),
+        uuid.uuid5(uuid.NAMESPACE_DNS, "example"),
+    ]
+    return {"shared": shared, "again": shared, "objects": objects}
+
+
+@case
+def numpy_objects():
+    arrays = [np.arange(6.0).reshape(2, 3).T, np.arange(3, dtype=">i2"), np.array([1, "a"], dtype=object)]
+    structured = np.zeros(2, dtype=[("a", "i4"), ("b", "f8")])
+    return {"arrays": [*arrays, structured], "scalars": [np.float32(1.5), np.bool_(True), np.dtype("<i4")]}
 
 
 @case

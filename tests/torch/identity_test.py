@@ -104,7 +104,9 @@ class Identity(unittest.TestCase):
             self.assertEqual(reader.get_record_offset(name) % 64, 0, name)
 
     def test_fixtures(self):
-        sources = sorted((DATA / "checkpoints").glob("torch-*/*.pt"))
+        # Of 1.13's composites, this version of PyTorch cannot load all.
+        patterns = ["torch-*/*.pt", "composites/torch-2*.pt"]
+        sources = sorted(it for pattern in patterns for it in (DATA / "checkpoints").glob(pattern))
         self.assertGreater(len(sources), 20)
         for source in sources:
             with self.subTest(source=f"{source.parent.name}/{source.name}"):

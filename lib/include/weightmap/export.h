@@ -51,7 +51,9 @@ struct ExportReport {
 // of its data files); kCancelled. Messages begin with the path that they are about.
 
 // Writes `target` as torch.save of 2.13 writes the object that the weight file came from: as
-// torch.load sees it, types, order, values, and which tensors share bytes are the same.
+// torch.load sees it, types, order, values, and which tensors share bytes are the same. For a whole
+// pickled module stands its state dict, an OrderedDict in which parameters stay parameters, and the
+// report says so.
 // Further errors: kUnsupported (opaque objects, unless drop_opaque), kUnsafe (a class or function
 // that only an attack names). The same content gives the same bytes, whatever the target's name.
 Result<ExportReport> export_torch(const WeightFile& file,
