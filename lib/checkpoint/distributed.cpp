@@ -35,6 +35,7 @@ class DistributedCheckpoint {
   Result<Checkpoint> read();
 
  private:
+  Result<Checkpoint> list_globals();
   Result<void> read_metadata();
   Result<void> open_files();
   Result<void> check_items() const;
@@ -74,6 +75,9 @@ Result<Checkpoint> DistributedCheckpoint::read() {
   if (auto done = read_metadata(); !done) return done.error();
   if (auto done = open_files(); !done) return done.error();
   if (auto done = check_items(); !done) return done.error();
+  whole_.kind = concat("distributed checkpoint, ", metadata_.files.size(),
+                       metadata_.files.size() == 1 ? " file" : " files");
+  if (options_.globals != nullptr) return list_globals();
   NestedValues nested;
   for (const DcpEntry& entry : metadata_.entries) {
     const auto node = add_entry(entry);
@@ -82,8 +86,19 @@ Result<Checkpoint> DistributedCheckpoint::read() {
     if (!placed) return entry_error(entry, placed.error().code(), placed.error().message());
   }
   if (auto done = nested.finish(whole_.values); !done) return error(done.error());
-  whole_.kind = concat("distributed checkpoint, ", metadata_.files.size(),
-                       metadata_.files.size() == 1 ? " file" : " files");
+  return std::move(whole_);
+}
+
+// Those of `.metadata` are listed by now.
+Result<Checkpoint> DistributedCheckpoint::list_globals() {
+  for (const DcpEntry& entry : metadata_.entries) {
+    if (!entry.is_tensor) {
+      if (auto part = read_source_file(slice(entry.item), options_); !part) return part;
+    }
+    for (const DcpChunk& chunk : entry.chunks) {
+      if (auto part = read_source_file(slice(chunk.item), options_); !part) return part;
+    }
+  }
   return std::move(whole_);
 }
 
@@ -95,8 +110,9 @@ Result<void> DistributedCheckpoint::read_metadata() {
   }
   bytes_.resize(file.size_bytes());
   if (auto read = file.read_at(0, bytes_); !read) return read.error();
-  auto pickle = decode_pickle(bytes_, [](const GlobalName& name) {
-    return modern_name(name) == kEnumAccess ? Result<void>() : check_global(name, false);
+  auto pickle = decode_pickle(bytes_, [this](const GlobalName& name) {
+    const bool is_taken = options_.globals == nullptr && modern_name(name) == kEnumAccess;
+    return is_taken ? Result<void>() : check_global(name, false, options_.globals);
   });
   if (!pickle) return error(pickle.error());
   pickle_ = *std::move(pickle);

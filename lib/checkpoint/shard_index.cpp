@@ -68,8 +68,10 @@ Result<Checkpoint> ShardedCheckpoint::read() {
   if (auto done = read_map(); !done) return done.error();
   if (auto done = check_extra_fields(); !done) return done.error();
   if (auto done = read_shards(); !done) return done.error();
-  if (auto done = sort_names(); !done) return done.error();
-  if (auto done = add_root(); !done) return done.error();
+  if (options_.globals == nullptr) {
+    if (auto done = sort_names(); !done) return done.error();
+    if (auto done = add_root(); !done) return done.error();
+  }
   const std::string kind = shard_kind_.value_or("checkpoint");
   whole_.kind = concat("sharded ", kind == "safetensors file" ? "safetensors" : kind, ", ",
                        map_.files.size(), map_.files.size() == 1 ? " file" : " files");
@@ -119,6 +121,7 @@ Result<void> ShardedCheckpoint::add_shard(std::uint32_t shard, io::File file) {
   if (!part) return part.error();
   if (shard == 0) shard_kind_ = part->kind;
   if (shard_kind_ && *shard_kind_ != part->kind) shard_kind_.reset();
+  if (options_.globals != nullptr) return {};  // they are listed, and there may be no values
   const auto merged = merge_part(*part, {.file = shard + 1}, whole_);
   if (!merged) return error(merged.error().code(), merged.error().message());
   return add_names(shard, *part, *merged);

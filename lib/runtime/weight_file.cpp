@@ -261,7 +261,10 @@ Result<void> WeightFile::read_segment(std::uint32_t segment,
                                       std::uint64_t offset_bytes,
                                       std::span<std::byte> into) const {
   const std::uint64_t begin_bytes = state_->index.segments[segment].offset_bytes();
-  return state_->mapped.read_at(begin_bytes + offset_bytes, into);
+  const io::MappedFile* file = state_->file_of(segment);
+  if (file != nullptr) return file->read_at(begin_bytes + offset_bytes, into);
+  return Error(ErrorCode::kIo,
+               concat(path(), ": the data file of segment ", segment, " is not open"));
 }
 
 Result<std::vector<Digest>> WeightFile::segment_digests() const {

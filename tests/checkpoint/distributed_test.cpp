@@ -188,6 +188,19 @@ TEST_CASE("the enum that some Pythons pickle by getattr is taken, an attack is n
   CHECK(contains(inside.error().message(), "/__0_0.distcp: bytes 0 to "));
 }
 
+TEST_CASE("asked for the classes that its pickles name, it lists those of all parts") {
+  checkpoint::GlobalList list;
+  const auto found = checkpoint::open_checkpoint(source_path("distributed"), {.globals = &list});
+  REQUIRE_MESSAGE(found, message_of(found));
+  CHECK(list.contains("torch.distributed.checkpoint.metadata.Metadata"));
+  CHECK(list.contains("torch._utils._rebuild_tensor_v2"));
+  Writer values;
+  values.add_value("v", checkpoint_file(pickle::whole(pickle::global("builtins", "eval"))));
+  CHECK(values.open({.globals = &list}));
+  REQUIRE(list.contains("builtins.eval"));
+  CHECK(list.at("builtins.eval") == checkpoint::GlobalTrust::kAttack);
+}
+
 // What is done to a good checkpoint (a tensor `w` of two chunks, a value `v`), and what is said
 // then.
 struct Row {

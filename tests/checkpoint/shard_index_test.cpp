@@ -189,6 +189,15 @@ TEST_CASE("an index that breaks a rule is refused, and the file and the name are
   }
 }
 
+TEST_CASE("asked for the classes that its pickles name, it lists those of all shards") {
+  checkpoint::GlobalList list;
+  CHECK(checkpoint::open_checkpoint(source_path("sharded"), {.globals = &list}));
+  CHECK(list.empty());
+  const auto found = checkpoint::open_checkpoint(source_path("sharded_bin"), {.globals = &list});
+  REQUIRE_MESSAGE(found, message_of(found));
+  CHECK(list.contains("torch._utils._rebuild_tensor_v2"));
+}
+
 TEST_CASE("an index that is too long is refused before it is read") {
   const TempDir directory;
   write_file(directory / kIndex, index_of({}));

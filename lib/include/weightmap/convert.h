@@ -53,7 +53,8 @@ struct ConvertOptions {
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
   // Refuse a source whose bytes are not those that its CRCs were made of, instead of reporting it.
-  // What has no CRC (0 stands for none) cannot be told.
+  // What has no CRC (0 stands for none) cannot be told. Without, storages that are cut to what
+  // tensors refer to are not compared.
   bool verify_crc = false;
   // Called when the first byte is about to be written, now and then, and when the last one is, with
   // bytes done and to do; false stops the work: kCancelled, and the target is untouched.
