@@ -75,6 +75,9 @@ void print_text(const Arguments& arguments, const Outcome& outcome) {
   for (const std::string& name : report.opaque_classes) {
     print("opaque   {}: kept as a record that can be looked at but not loaded\n", printable(name));
   }
+  for (const std::string& location : report.locations) {
+    print("device   {}: not kept, a weight file's tensors are in memory\n", printable(location));
+  }
   for (const std::string& name : report.crc_mismatches) {
     print("crc      {}: its bytes differ from its CRC: damaged, or written without CRCs\n",
           printable(name));
@@ -106,6 +109,7 @@ void print_json_outcome(const Arguments& arguments, const Outcome& outcome) {
               {"rules", rules_json(report.rules)},
               {"left_out_tensors", report.left_out_tensors},
               {"left_out_values", report.left_out_values},
+              {"locations", report.locations},
               {"crc_mismatches", report.crc_mismatches},
               {"seconds", outcome.seconds}});
 }

@@ -169,7 +169,7 @@ void print_heading(const Listing& listing, const Screen& screen) {
 
 // The files beside a weight file that its tensors lie in.
 void print_data_files(const Listing& listing, const Screen& screen) {
-  if (listing.data_files.size() < 2) return;
+  if (listing.data_files.size() < 2 || !listing.format_version) return;
   put("\n");
   print_line(screen, fmt::format("data files beside it: {}", listing.data_files.size() - 1));
   for (const DataFileInfo& file : std::span(listing.data_files).subspan(1)) {

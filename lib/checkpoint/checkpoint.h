@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,6 +90,9 @@ struct Checkpoint {
   std::vector<Tensor> tensors;     // one a tensor object, in order of first mention, file by file
   std::vector<std::int64_t> dims;  // of all tensors
   std::vector<Composite> composites;
+  // The devices other than `cpu` that storages were saved from, some of them. Not kept otherwise:
+  // the bytes are the same everywhere.
+  std::set<std::string> locations;
   // The whole object; the number of a kTensor node is a place in `tensors`, that of a kComposite
   // node one in `composites`.
   ValueGraph values;

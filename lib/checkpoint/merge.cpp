@@ -82,6 +82,9 @@ Result<MergedPart> merge_part(const Checkpoint& part, const PartPlace& place, Ch
   merge_storages(part, place, into);
   merge_composites(part, merged.first_tensor, into);
   merge_values(part, merged, first_composite, into);
+  into.locations.insert(part.locations.begin(), part.locations.end());
+  into.crc_mismatches.insert(into.crc_mismatches.end(), part.crc_mismatches.begin(),
+                             part.crc_mismatches.end());
   return merged;
 }
 

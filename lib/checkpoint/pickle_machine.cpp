@@ -136,7 +136,7 @@ void PickleMachine::push_long(PickleRange range) {
   range.size = to_u32(needed_bytes(bytes));
   if (range.size > sizeof(std::int64_t)) return push({.kind = PickleKind::kBigInt, .range = range});
   std::int64_t value = range.size > 0 && is_negative(bytes.first(range.size)) ? -1 : 0;
-  std::memcpy(&value, bytes.data(), range.size);
+  if (range.size > 0) std::memcpy(&value, bytes.data(), range.size);
   push_integer(value);
 }
 
@@ -251,17 +251,12 @@ void PickleMachine::finish() {
 }
 
 void PickleMachine::push_global(GlobalName global) {
-  // A name can be repeated for two bytes each time, and is looked at each time.
-  constexpr std::size_t kMaxNameBytes = 1024;
   for (const std::string_view part : {global.module, global.name}) {
-    if (part.size() > kMaxNameBytes) {
-      return fail(ErrorCode::kUnsupported, concat("a class whose name has ", part.size(),
-                                                  " bytes, at most ", kMaxNameBytes));
+    if (part.size() > kMostNameBytes) {
+      return fail(ErrorCode::kUnsupported, "a name of ", part.size(), " bytes, at most ",
+                  kMostNameBytes);
     }
     check_text(part);
-    if (part.size() > kMostNameBytes) {
-      fail(ErrorCode::kUnsupported, "a name of ", part.size(), " bytes, at most ", kMostNameBytes);
-    }
     if (part.empty() || part.find('\n') != std::string_view::npos) {
       corrupt(quoted(part), " is no name of a class");
     }

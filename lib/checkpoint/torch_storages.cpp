@@ -71,6 +71,13 @@ Result<StorageId> read_storage_id(const Pickle& pickle, const PickleValue& value
                    .part = parts.size() == kParts ? kNoValue : parts[5]};
 }
 
+std::string_view location_of(const Pickle& pickle, const PickleValue& value) {
+  const PickleValue& id = pickle.values[value.slot];
+  if (id.kind != PickleKind::kTuple || id.range.size < kParts - 2) return {};
+  const PickleValue& location = pickle.values[pickle.items_of(id)[3]];
+  return is_text(location) ? pickle.text(location) : std::string_view();
+}
+
 TorchStorages::TorchStorages(const Pickle& pickle,
                              const FindStorage& find,
                              const Checkpoint& checkpoint)

@@ -32,6 +32,10 @@ struct StorageId {
 // Errors: kCorrupt, kUnsupported. REQUIRES: a kPersistent value of the pickle.
 Result<StorageId> read_storage_id(const Pickle& pickle, const PickleValue& value);
 
+// Where the storage was when it was saved ("cuda:0"); empty for an id that says no such thing.
+// REQUIRES: a kPersistent value of the pickle.
+std::string_view location_of(const Pickle& pickle, const PickleValue& value);
+
 // Where the bytes of a mentioned storage are.
 struct StorageMention {
   Dtype dtype = Dtype::kUInt8;

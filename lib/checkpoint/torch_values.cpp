@@ -456,6 +456,18 @@ std::string ValueWalk::key_text(ValueId id) const {
   return "?";
 }
 
+// Where storages were when they were saved: told, not kept.
+void note_locations(const Pickle& pickle, Checkpoint& into) {
+  constexpr std::size_t kMostLocations = 16;
+  constexpr std::size_t kMostBytes = 64;
+  for (const PickleValue& value : pickle.values) {
+    if (value.kind != PickleKind::kPersistent) continue;
+    const std::string_view location = location_of(pickle, value).substr(0, kMostBytes);
+    const bool is_usual = location.empty() || location == "cpu" || location == "meta";
+    if (!is_usual && into.locations.size() < kMostLocations) into.locations.emplace(location);
+  }
+}
+
 }  // namespace
 
 Result<void> read_torch_values(const Pickle& pickle,
@@ -464,6 +476,7 @@ Result<void> read_torch_values(const Pickle& pickle,
   auto graph = ValueWalk(pickle, find_storage, into).run();
   if (!graph) return graph.error();
   into.values = *std::move(graph);
+  note_locations(pickle, into);
   return {};
 }
 

@@ -255,6 +255,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   report.file_bytes = layout->file_size_bytes;
   report.digest = written->digest;
   report.opaque_classes = plan->opaque_classes;
+  report.locations.assign(source->locations.begin(), source->locations.end());
   report.crc_mismatches = source->crc_mismatches;
   report.crc_mismatches.insert(report.crc_mismatches.end(), written->crc_mismatches.begin(),
                                written->crc_mismatches.end());

@@ -43,10 +43,11 @@ class Namer {
   explicit Namer(const ValueGraph& graph) : graph_(graph) {}
 
   Result<Names> run(std::uint32_t root) {
-    stack_.push_back({.node = root, .path = is_tensor(graph_.node(root).kind) ? "tensor" : ""});
+    add_place({.node = root, .path = is_tensor(graph_.node(root).kind) ? "tensor" : ""});
     while (!stack_.empty()) {
       const Place place = std::move(stack_.back());
       stack_.pop_back();
+      path_bytes_ -= place.path.size();
       Result<void> named = visit(place);
       if (!named) return named.error();
     }
@@ -72,18 +73,23 @@ class Namer {
 
   Result<void> visit(const Place& place) {
     steps_ += 1 + graph_.node(place.node).child_count;
-    if (steps_ > NamingLimits::kFreeSteps + NamingLimits::kStepsPerNode * graph_.size() ||
-        name_bytes_ >
-            NamingLimits::kFreeNameBytes + NamingLimits::kNameBytesPerNode * graph_.size()) {
-      return Error(ErrorCode::kUnsupported,
-                   "values that are shared many times over would expand to too many names");
-    }
     const ValueKind kind = graph_.node(place.node).kind;
     if (kind == ValueKind::kOrderedDict) collect_modules(place);
     const std::size_t first = stack_.size();
     push_children(place, kind);
     std::reverse(stack_.begin() + static_cast<std::ptrdiff_t>(first), stack_.end());
+    if (is_spent()) {
+      return Error(ErrorCode::kUnsupported,
+                   "values that are shared many times over would expand to too many names");
+    }
     return is_tensor(kind) ? name(place) : Result<void>();
+  }
+
+  // Whatever takes a step or makes a path asks before it takes the next.
+  bool is_spent() const {
+    return steps_ > NamingLimits::kFreeSteps + NamingLimits::kStepsPerNode * graph_.size() ||
+           name_bytes_ + path_bytes_ >
+               NamingLimits::kFreeNameBytes + NamingLimits::kNameBytesPerNode * graph_.size();
   }
 
   Result<void> name(const Place& place) {
@@ -131,7 +137,7 @@ class Namer {
     push_in_place(place, parts[4], "__items__");
   }
 
-  std::optional<Module> module_of(std::uint32_t state) const {
+  std::optional<Module> module_of(std::uint32_t state) {
     const auto parameters = value_of(state, "_parameters");
     const auto buffers = value_of(state, "_buffers");
     const auto modules = value_of(state, "_modules");
@@ -189,7 +195,7 @@ class Namer {
   void push_in_place(const Place& place, std::uint32_t node, std::string_view component) {
     const ValueKind kind = graph_.node(node).kind;
     if (kind == ValueKind::kDict || kind == ValueKind::kList) {
-      stack_.push_back({.node = node, .path = place.path, .has_name = place.has_name});
+      add_place({.node = node, .path = place.path, .has_name = place.has_name});
     } else {
       push(place, node, std::string(component));
     }
@@ -197,9 +203,15 @@ class Namer {
 
   void push(const Place& parent, std::uint32_t node, const std::optional<std::string>& component) {
     if (graph_.node(node).child_count == 0 && !is_tensor(graph_.node(node).kind)) return;
-    stack_.push_back({.node = node,
-                      .path = component ? joined(parent.path, *component) : parent.path,
-                      .has_name = parent.has_name && component.has_value()});
+    if (is_spent()) return;
+    add_place({.node = node,
+               .path = component ? joined(parent.path, *component) : parent.path,
+               .has_name = parent.has_name && component.has_value()});
+  }
+
+  void add_place(Place place) {
+    path_bytes_ += place.path.size();
+    stack_.push_back(std::move(place));
   }
 
   // `_metadata` maps the path of each module below the dictionary to {'version': int, ...}.
@@ -208,7 +220,7 @@ class Namer {
     const auto metadata = value_of(graph_.children(place.node).back(), "_metadata");
     if (!metadata || !is_mapping(graph_.node(*metadata).kind)) return;
     const auto items = graph_.items(*metadata);
-    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+    for (std::size_t i = 0; i + 1 < items.size() && !is_spent(); i += 2) {
       const auto version = value_of(items[i + 1], "version");
       if (graph_.node(items[i]).kind != ValueKind::kStr || !version) continue;
       if (graph_.node(*version).kind != ValueKind::kInt) continue;
@@ -218,13 +230,15 @@ class Namer {
 
   void add_module(const std::string& path, std::string_view module, std::int64_t version) {
     std::string full = module.empty() ? path : joined(path, module);
+    name_bytes_ += full.size();
     if (!module_paths_.insert(full).second) return;
     names_.modules.push_back({.path = std::move(full), .version = version});
   }
 
-  std::optional<std::uint32_t> value_of(std::uint32_t mapping, std::string_view key) const {
+  std::optional<std::uint32_t> value_of(std::uint32_t mapping, std::string_view key) {
     if (!is_mapping(graph_.node(mapping).kind)) return std::nullopt;
     const auto items = graph_.items(mapping);
+    steps_ += items.size();
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
       const bool is_string = graph_.node(items[i]).kind == ValueKind::kStr;
       if (is_string && graph_.text(items[i]) == key) return items[i + 1];
@@ -235,7 +249,8 @@ class Namer {
   const ValueGraph& graph_;
   std::vector<Place> stack_;
   std::uint64_t steps_ = 0;
-  std::uint64_t name_bytes_ = 0;
+  std::uint64_t name_bytes_ = 0;  // of the names found
+  std::uint64_t path_bytes_ = 0;  // of the places on the stack
   std::unordered_set<std::string> module_paths_;
   Names names_;
 };

@@ -12,7 +12,7 @@ namespace {
 
 // What a kind of node asks of its number, text and items (its children without the attributes).
 enum class Number { kZero, kBit, kAny, kDtype, kEntry, kComposite };
-enum class Text { kNone, kUtf8, kRaw, kLongInteger, kTwoDoubles, kQualifiedName };
+enum class Text { kNone, kUtf8, kRaw, kLongInteger, kTwoDoubles, kQualifiedName, kFactory };
 enum class Items { kNone, kAny, kPairs, kIntegers, kOpaque };
 
 struct KindRow {
@@ -39,7 +39,7 @@ constexpr std::array<KindRow, kValueKindCount> kKinds{{
     {Number::kZero, Text::kNone, Items::kPairs},            // dict
     {Number::kZero, Text::kNone, Items::kPairs},            // ordered_dict
     {Number::kZero, Text::kNone, Items::kPairs},            // counter
-    {Number::kZero, Text::kUtf8, Items::kPairs},            // default_dict
+    {Number::kZero, Text::kFactory, Items::kPairs},         // default_dict
     {Number::kZero, Text::kNone, Items::kIntegers},         // size
     {Number::kDtype, Text::kNone, Items::kNone},            // dtype
     {Number::kZero, Text::kUtf8, Items::kNone},             // device
@@ -67,6 +67,7 @@ bool is_text_right(Text rule, std::string_view text) {
     case Text::kLongInteger: return is_long_integer(text);
     case Text::kTwoDoubles: return text.size() == 2 * sizeof(double);
     case Text::kQualifiedName: return is_qualified_name(text);
+    case Text::kFactory: return text.empty() || is_qualified_name(text);
   }
   return false;
 }

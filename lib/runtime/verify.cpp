@@ -21,10 +21,6 @@ namespace {
 using format::Chunk;
 using format::Range;
 
-bool overlap(const Range& a, std::uint64_t begin, std::uint64_t size) {
-  return begin < a.end() && a.offset_bytes < begin + size;
-}
-
 // Bytes of one of the data files.
 struct Place {
   std::uint32_t data_file = 0;
@@ -36,15 +32,22 @@ struct Task {
   Chunk chunk;
 };
 
-std::vector<std::string_view> tensors_in(const WeightFile& file, const Place& damaged) {
-  std::vector<std::string_view> names;
+// Tells each damage which tensors lie in it. REQUIRES: ascending, none overlaps another.
+void name_tensors(const WeightFile& file, std::vector<Damage>& damages) {
   for (std::uint32_t number = 0; number < file.tensor_count(); ++number) {
     const TensorPlace place = file.place(number);
-    if (!place.segment || !overlap(damaged.range, place.offset_bytes, place.size_bytes)) continue;
-    if (file.segment(*place.segment).data_file != damaged.data_file) continue;
-    names.push_back(file.name(number));
+    if (!place.segment || place.size_bytes == 0) continue;
+    const std::uint32_t data_file = file.segment(*place.segment).data_file;
+    auto damage = std::ranges::partition_point(damages, [&](const Damage& before) {
+      return std::pair(before.data_file, before.end_bytes) <=
+             std::pair(data_file, place.offset_bytes);
+    });
+    for (; damage != damages.end() && damage->data_file == data_file &&
+           damage->begin_bytes < place.offset_bytes + place.size_bytes;
+         ++damage) {
+      damage->tensors.push_back(file.name(number));
+    }
   }
-  return names;
 }
 
 // The work, and what has been found so far. Shared by the threads.
@@ -73,6 +76,7 @@ class Verification {
     std::ranges::sort(damages_, {}, [](const Damage& damage) {
       return std::pair(damage.data_file, damage.begin_bytes);
     });
+    name_tensors(file_, damages_);
     return !stopped_;
   }
 
@@ -123,8 +127,7 @@ class Verification {
     Damage damage{.data_file = place.data_file,
                   .begin_bytes = place.range.offset_bytes,
                   .end_bytes = place.range.end(),
-                  .what = outcome.error().message(),
-                  .tensors = tensors_in(file_, place)};
+                  .what = outcome.error().message()};
     const std::scoped_lock lock(mutex_);
     damages_.push_back(std::move(damage));
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -690,6 +691,16 @@ TEST_SUITE("checkpoint/torch_values") {
     const Error error = refusal(nested(1001));
     CHECK(error.code() == ErrorCode::kUnsupported);
     CHECK(contains(error.message(), "nested deeper than 1000 levels"));
+  }
+
+  TEST_CASE("devices that tensors were saved from are told") {
+    const std::string four(16, '\0');
+    const auto found = open_value(
+        list({tensor({.key = "0", .location = "cuda:1"}), tensor({.key = "1", .location = "cpu"}),
+              tensor({.key = "2", .location = "mps"})}),
+        {{"0", four}, {"1", four}, {"2", four}});
+    REQUIRE_MESSAGE(found, message_of(found));
+    CHECK(found->locations == std::set<std::string>{"cuda:1", "mps"});
   }
 
   TEST_CASE("a pickle that unfolds to much more than it weighs is refused") {

@@ -103,6 +103,30 @@ TEST_CASE("names that would take more memory than their pickle explains are refu
   CHECK(names_of(graph)[0].find("would expand to too many names") != std::string::npos);
 }
 
+TEST_CASE("versions of modules under many paths are refused at a bounded cost") {
+  Graph graph;
+  const Node version = graph.dict({graph.text("version"), graph.integer(1)});
+  std::vector<Node> modules;
+  for (int i = 0; i < 5'000; ++i)
+    modules.insert(modules.end(), {graph.text("layers." + std::to_string(i)), version});
+  const Node metadata = graph.dict(modules);
+  const Node attributes = graph.dict({graph.text("_metadata"), metadata});
+  Node level = graph.integer(0);
+  for (int depth = 0; depth < 500; ++depth) {
+    level = graph.add_parent(ValueKind::kOrderedDict,
+                             std::array{graph.text("next"), level, attributes}, {}, true);
+  }
+  CHECK(names_of(graph)[0].find("would expand to too many names") != std::string::npos);
+}
+
+TEST_CASE("containers without tensors below a long name are refused at a bounded cost") {
+  Graph graph;
+  const Node one = graph.list({graph.integer(0)});
+  const Node many = graph.list(std::vector<Node>(20'000, one));
+  graph.dict({graph.text(std::string(60'000, 'x')), many});
+  CHECK(names_of(graph)[0].find("would expand to too many names") != std::string::npos);
+}
+
 TEST_CASE("a deep nest takes no call stack") {
   Graph graph;
   Node level = graph.list({graph.tensor(0)});

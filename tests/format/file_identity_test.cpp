@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/file_identity.h"
 
-#include <cstring>
+#include <algorithm>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -20,7 +20,7 @@ Result<Digest> identity(fb::DataFileKind kind, const std::string& bytes) {
   return identity_of(kind, bytes.size(), [&](std::uint64_t offset, std::span<std::byte> into) {
     REQUIRE(offset <= bytes.size());
     REQUIRE(into.size() <= bytes.size() - offset);
-    std::memcpy(into.data(), bytes.data() + offset, into.size());
+    std::ranges::copy(tests::bytes_of(bytes).subspan(offset, into.size()), into.begin());
     return Result<void>();
   });
 }

@@ -441,8 +441,6 @@ def children_fit(word, kinds):
         return len(kinds) == 5 and all(kind in some for kind, some in zip(kinds, wanted))
     if word == "size":
         return all(KINDS[kind] == "int" for kind in kinds)
-    if word == "tensor":
-        return [KINDS[kind] for kind in kinds] in ([], ["tensor"])
     return not kinds or word in ("list", "tuple", "set", "frozenset")
 
 
@@ -454,7 +452,9 @@ def text_fits(kind, text):
         decode(text, "R26")
     if word in ("global", "opaque", "object"):
         return text.count(b"\n") == 1
-    return not text or word in ("str", "bytes", "bytearray", "device", "default_dict")
+    if word == "default_dict":
+        return not text or text.count(b"\n") == 1
+    return not text or word in ("str", "bytes", "bytearray", "device")
 
 
 def numbers_below(index, kind):

@@ -3,7 +3,7 @@
 """Holds the command line and the library against read_wmap.py, a reader that was written from
 FORMAT.md alone, and both against what PyTorch itself read from the same checkpoints.
 
-Usage: second_reader_test.py WEIGHTMAP DATA [--composites]
+Usage: second_reader_test.py WEIGHTMAP DATA
 """
 
 import json
@@ -211,7 +211,8 @@ def main():
     tool, data = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     checkpoints = sorted(path for path in (data / "checkpoints").glob("torch-*/*.pt"))
     goldens = sorted(data.glob("*.wmap"))
-    if not checkpoints or not goldens:
+    composites = sorted((data / "checkpoints" / "composites").glob("*.pt"))
+    if not checkpoints or not composites or not goldens:
         sys.exit("no fixtures found: nothing was tested")
     with tempfile.TemporaryDirectory() as folder:
         for checkpoint in checkpoints:
@@ -219,14 +220,13 @@ def main():
                 check_fixture(tool, checkpoint, pathlib.Path(folder))
             except AssertionError as error:
                 sys.exit(f"{checkpoint}: {error}")
-        if "--composites" in sys.argv[3:]:
-            for checkpoint in sorted((data / "checkpoints" / "composites").glob("*.pt")):
-                check_composites(tool, checkpoint, pathlib.Path(folder))
+        for checkpoint in composites:
+            check_composites(tool, checkpoint, pathlib.Path(folder))
         for golden in goldens:
             compare_readers(
                 run_json(sys.executable, READER, golden), run_json(tool, "inspect", "--json", golden)
             )
-    print(f"{len(checkpoints)} checkpoints and {len(goldens)} weight files agree")
+    print(f"{len(checkpoints) + len(composites)} checkpoints and {len(goldens)} weight files agree")
 
 
 main()

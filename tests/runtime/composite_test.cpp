@@ -127,7 +127,8 @@ TEST_CASE("composites of every kind are found among many") {
   for (std::uint32_t i = 0; i < file->composite_count(); ++i) {
     CHECK(file->find_composite_number(file->composite_name(i)) == i);
     kinds.push_back(file->composite(i).kind());
-    for (const CompositePart& part : file->composite(i).parts())
+    const CompositeView composite = file->composite(i);
+    for (const CompositePart& part : composite.parts())
       CHECK(part.tensor.is_part());
   }
   std::ranges::sort(kinds);

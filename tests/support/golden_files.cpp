@@ -211,7 +211,7 @@ std::uint32_t add_containers(ValueGraph& values, std::uint32_t scalars) {
       values.add_parent(kFrozenSet, std::vector{key, none}),
       dict,
       values.add_parent(kCounter, std::vector{key, values.add_number(kInt, 3)}),
-      values.add_parent(kDefaultDict, std::vector{key, scalars}, "builtins.list"),
+      values.add_parent(kDefaultDict, std::vector{key, scalars}, "builtins\nlist"),
       values.add_parent(kOpaque, std::vector{tuple, none, dict, scalars, none}, "some\nClass"),
   };
   return values.add_parent(kList, all);

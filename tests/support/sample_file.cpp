@@ -94,7 +94,7 @@ void add_nodes(RawExtras& extras) {
   const auto frozen = add_node(extras, 12, 0, "", {real, complex});
   const auto dict = add_node(extras, 13, 0, "", {name, none});
   const auto counter = add_node(extras, 15, 0, "", {name, integer});
-  const auto defaults = add_node(extras, 16, 0, "builtins.list", {name, list});
+  const auto defaults = add_node(extras, 16, 0, "builtins\nlist", {name, list});
   const auto size = add_node(extras, 17, 0, "", {integer, integer});
   const auto dtype = add_node(extras, 18, 6);
   const auto device = add_node(extras, 19, 0, "cuda:0");

@@ -44,7 +44,9 @@ class CompositeView {
   Dtype dtype() const { return facts_.dtype; }
   std::uint16_t flags() const { return facts_.flags; }  // FORMAT.md 3
   std::span<const std::int64_t> shape() const { return facts_.shape; }
-  std::span<const CompositePart> parts() const { return facts_.parts; }
+  // Of this view: they go with it.
+  std::span<const CompositePart> parts() const& { return facts_.parts; }
+  void parts() && = delete;
   // What numbers these are depends on the kind: scale, zero point, axis ... (FORMAT.md 3).
   std::span<const double> reals() const { return facts_.reals; }
   std::span<const std::int64_t> integers() const { return facts_.integers; }

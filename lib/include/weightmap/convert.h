@@ -80,6 +80,8 @@ struct ConvertReport {
   std::vector<RuleUse> rules;  // of the selection, in its order
   std::uint32_t left_out_tensors = 0;
   std::uint32_t left_out_values = 0;  // numbers, strings, objects beside the tensors
+  std::vector<std::string>
+      locations;  // devices that tensors were saved from, other than `cpu`: not kept
   // What of the source differs from its CRC: damaged, or written by a program that does not
   // compute CRCs. PyTorch looks at none.
   std::vector<std::string> crc_mismatches;
