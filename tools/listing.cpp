@@ -102,7 +102,8 @@ Listing list_checkpoint(const std::string& path, CheckpointContent content) {
     if (listing.data_files.empty()) {
       info.kind = kept->source_kind;
     } else {
-      info.name = std::string_view(file.path).substr(file.path.rfind('/') + 1);
+      info.name = file.path;
+      info.name.remove_prefix(file.path.rfind('/') + 1);
     }
     listing.data_files.push_back(info);
   }

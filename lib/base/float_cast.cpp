@@ -85,9 +85,9 @@ template <typename From, typename To>
 void cast(std::span<const std::byte> elements, std::span<std::byte> into) {
   assert(elements.size() / sizeof(From) == into.size() / sizeof(To));
   for (std::size_t i = 0; i < into.size() / sizeof(To); ++i) {
-    From element;
+    From element{};
     std::memcpy(&element, elements.data() + i * sizeof(From), sizeof(From));
-    To result;
+    To result{};
     narrow(widen(element), result);
     std::memcpy(into.data() + i * sizeof(To), &result, sizeof(To));
   }

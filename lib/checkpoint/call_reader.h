@@ -52,7 +52,7 @@ class CallReader {
   }
 
  private:
-  bool is_empty(const PickleValue& value) const;
+  bool is_empty(const PickleValue& of) const;
 
   const Pickle& pickle_;
   Call call_;

@@ -110,7 +110,8 @@ Result<Checkpoint> open_directory(const io::Directory& directory, const ReadOpti
 Result<Checkpoint> open_file(io::File file, const ReadOptions& options) {
   const auto kind = sniff(file);
   if (!kind) return kind.error();
-  const std::string_view name = std::string_view(file.path()).substr(file.path().rfind('/') + 1);
+  const std::string_view path = file.path();
+  const std::string_view name = path.substr(path.rfind('/') + 1);
   const bool is_distributed = *kind == FileKind::kBarePickle && name == kDistributedMetadataName;
   if (*kind != FileKind::kJson && !is_distributed) {
     return read_source_file(std::move(file), options);

@@ -48,15 +48,15 @@ class MetadataReader {
   Result<void> read_storage_data(ValueId id);
   Result<Stored> read_index(ValueId id) const;
   Result<void> read_entries(ValueId id);
-  Result<void> read_entry(ValueId key, ValueId value);
-  Result<void> read_tensor(DcpEntry& entry, std::uint32_t name, ValueId value);
+  Result<void> read_entry(ValueId key, ValueId id);
+  Result<void> read_tensor(DcpEntry& entry, std::uint32_t name, ValueId id);
   Result<Dtype> read_dtype(ValueId properties) const;
-  Result<void> read_chunk(DcpEntry& entry, std::uint32_t name, ValueId value);
+  Result<void> read_chunk(DcpEntry& entry, std::uint32_t name, ValueId id);
   Result<DcpItem> take_item(std::uint32_t name, std::optional<Ids> offsets);
   Result<DcpItem> read_info(ValueId id);
   Result<std::uint32_t> file_number(ValueId path);
   Result<void> read_paths(ValueId id);
-  Result<void> read_path(DcpEntry& entry, ValueId value);
+  Result<void> read_path(DcpEntry& entry, ValueId id);
 
   const PickleValue& value(ValueId id) const { return pickle_.values[id]; }
   bool is_object(ValueId id, std::string_view class_name) const;

@@ -167,7 +167,8 @@ Result<void> ShardedCheckpoint::sort_names() {
 
 Result<const Held*> ShardedCheckpoint::held_by(const ShardMap::Entry& entry) const {
   const auto name = [this](std::uint32_t place) { return name_of(held_[place]); };
-  const auto found = std::ranges::lower_bound(by_name_, std::string_view(entry.name), {}, name);
+  const std::string_view wanted = entry.name;
+  const auto found = std::ranges::lower_bound(by_name_, wanted, {}, name);
   if (found == by_name_.end() || name(*found) != entry.name) {
     return Error(ErrorCode::kCorrupt, concat(path_of(entry.file), ": has no ", quoted(entry.name),
                                              ", which the index says is there"));

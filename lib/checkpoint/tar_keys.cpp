@@ -135,6 +135,7 @@ ValueId TensorCalls::tuple(std::span<const ValueId> items) {
 
 ValueId TensorCalls::integers(const std::vector<std::int64_t>& numbers) {
   std::vector<ValueId> items;
+  items.reserve(numbers.size());
   for (const std::int64_t number : numbers)
     items.push_back(integer(number));
   return tuple(items);

@@ -34,7 +34,7 @@ class DraftReader : private CallReader {
   using Rebuild = void (DraftReader::*)(TensorDraft&);
   struct Function {
     GlobalName name;
-    Rebuild rebuild;
+    Rebuild rebuild = nullptr;
   };
   static const Function* find(const GlobalName& name);
 
@@ -62,7 +62,7 @@ class DraftReader : private CallReader {
   void data(TensorDraft& draft);
   void lazy_bits(TensorDraft& draft);
   void attributes(TensorDraft& draft);
-  void old_state(const PickleCall& call, TensorDraft& draft);
+  void old_state(const PickleCall& of, TensorDraft& draft);
 
   TorchStorages& storages_;
   int wrappers_ = 0;

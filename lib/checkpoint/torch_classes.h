@@ -21,8 +21,8 @@ enum class Role : std::uint8_t {
 
 struct Class {
   GlobalName name;
-  Role role;
-  ValueKind kind;
+  Role role = Role::kPlain;
+  ValueKind kind = ValueKind::kNone;
 };
 
 // The class or function of that name. REQUIRES: the name is a modern one (globals.h).

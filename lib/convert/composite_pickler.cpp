@@ -106,7 +106,7 @@ Result<void> CompositePickler::sparse(const CompositeView& composite) {
   out_.reduce();
   out_.mark();
   for (const std::string_view role : roles_of(composite.kind())) {
-    const Result<void> done = part(composite, role);
+    Result<void> done = part(composite, role);
     if (!done) return done;
   }
   out_.global("torch", "Size");

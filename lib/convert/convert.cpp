@@ -90,7 +90,7 @@ class DataPass {
     digests_.chunks.insert(digests_.chunks.end(), chunks.begin(), chunks.end());
     if (needs_crc) {
       const std::uint64_t rest = storage.size_bytes - segment.begin_bytes - segment.size_bytes;
-      const Result<void> read = pass_over(reader, rest);
+      Result<void> read = pass_over(reader, rest);
       if (!read) return read.error();
     }
     if (reader.crc_matches().value_or(true)) return {};
@@ -103,7 +103,7 @@ class DataPass {
     constexpr std::uint64_t kPieceBytes = std::uint64_t{1} << 20U;
     while (size_bytes > 0) {
       elements_.resize(std::min(size_bytes, kPieceBytes));
-      const Result<void> read = reader.read(elements_);
+      Result<void> read = reader.read(elements_);
       if (!read) return read;
       size_bytes -= elements_.size();
     }
@@ -117,7 +117,7 @@ class DataPass {
     if (!cast) return reader.read(room);
     const std::size_t elements = room.size() / (dtype_info(cast->to).element_bits / 8);
     elements_.resize(elements * (dtype_info(cast->from).element_bits / 8));
-    const Result<void> read = reader.read(elements_);
+    Result<void> read = reader.read(elements_);
     if (read) cast_floats(cast->from, elements_, cast->to, room);
     return read;
   }

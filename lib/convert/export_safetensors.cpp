@@ -75,7 +75,7 @@ class DataPass {
       is_checked_[*place.segment] = true;
       return segments_.copy(*place.segment, writer_, [](auto) {});
     }
-    const Result<void> checked = check(*place.segment);
+    Result<void> checked = check(*place.segment);
     if (!checked) return checked;
     const std::uint64_t offset = place.offset_bytes - file_.segment(*place.segment).offset_bytes;
     if (tensor.is_contiguous()) {
@@ -96,7 +96,7 @@ class DataPass {
       return file_.read_segment(segment, begin + offset, into);
     };
     const auto put = [&](std::span<const std::byte> bytes) {
-      const Result<void> written = writer_.write(bytes);
+      Result<void> written = writer_.write(bytes);
       return written ? segments_.advance(bytes.size()) : written;
     };
     return convert::copy_row_major(tensor, read, put);
@@ -113,11 +113,11 @@ Result<void> write_file(const WeightFile& file,
                         const std::string& header,
                         SegmentStream& segments,
                         io::FileWriter& writer) {
-  const Result<void> begun = writer.write(std::as_bytes(std::span(header.data(), header.size())));
+  Result<void> begun = writer.write(std::as_bytes(std::span(header.data(), header.size())));
   if (!begun) return begun;
   DataPass pass(file, segments, writer);
   for (const std::uint32_t number : tensors) {
-    const Result<void> written = pass.write(number);
+    Result<void> written = pass.write(number);
     if (!written) return written;
   }
   return writer.commit();

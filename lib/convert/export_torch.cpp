@@ -51,6 +51,7 @@ std::vector<Record> records_of(TorchPickle pickle) {
 // The root is called as in what torch.save writes to a stream.
 ZipLayout lay_out(const WeightFile& file, const std::vector<Record>& records) {
   std::vector<ZipRecord> entries;
+  entries.reserve(records.size());
   for (const Record& record : records) {
     entries.push_back({.name = concat("archive/", record.name),
                        .size_bytes = record.segment ? file.segment(*record.segment).size_bytes
@@ -82,12 +83,12 @@ Result<void> write_records(const std::vector<Record>& records,
                            io::FileWriter& writer) {
   for (std::size_t i = 0; i < records.size(); ++i) {
     ZipRecord& entry = layout.records[i];
-    const Result<void> begun = writer.write(bytes_of(convert::local_header(entry)));
+    Result<void> begun = writer.write(bytes_of(convert::local_header(entry)));
     if (!begun) return begun;
     const Result<std::uint32_t> crc = write_data(records[i], segments, writer);
     if (!crc) return crc.error();
     entry.crc32 = *crc;
-    const Result<void> ended = writer.write(bytes_of(convert::data_descriptor(entry)));
+    Result<void> ended = writer.write(bytes_of(convert::data_descriptor(entry)));
     if (!ended) return ended;
   }
   return writer.write(bytes_of(convert::zip_directory(layout)));

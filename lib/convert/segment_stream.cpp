@@ -38,7 +38,7 @@ Result<void> SegmentStream::copy(std::uint32_t segment, io::FileWriter& into, co
     digester.update(bytes);
     look(bytes);
   };
-  const Result<void> copied = copy_part(segment, 0, size_bytes, into, look_too);
+  Result<void> copied = copy_part(segment, 0, size_bytes, into, look_too);
   if (!copied) return copied;
   return compare(segment, digester.finish().segment);
 }
@@ -50,13 +50,13 @@ Result<void> SegmentStream::copy_part(std::uint32_t segment,
                                       const Look& look) {
   for (std::uint64_t done = 0; done < size_bytes;) {
     const std::span<std::byte> room = into.room(size_bytes - done);
-    const Result<void> read = file_.read_segment(segment, offset_bytes + done, room);
+    Result<void> read = file_.read_segment(segment, offset_bytes + done, room);
     if (!read) return read;
     look(room);
     done += room.size();
-    const Result<void> written = into.advance(room.size());
+    Result<void> written = into.advance(room.size());
     if (!written) return written;
-    const Result<void> told = advance(room.size());
+    Result<void> told = advance(room.size());
     if (!told) return told;
   }
   return {};
@@ -69,11 +69,11 @@ Result<void> SegmentStream::check(std::uint32_t segment) {
   for (std::uint64_t done = 0; done < size_bytes;) {
     const auto piece =
         std::span(buffer).first(std::min<std::uint64_t>(size_bytes - done, buffer.size()));
-    const Result<void> read = file_.read_segment(segment, done, piece);
+    Result<void> read = file_.read_segment(segment, done, piece);
     if (!read) return read;
     digester.update(piece);
     done += piece.size();
-    const Result<void> told = advance(0);
+    Result<void> told = advance(0);
     if (!told) return told;
   }
   return compare(segment, digester.finish().segment);

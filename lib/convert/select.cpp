@@ -193,8 +193,8 @@ class Selection {
   std::optional<std::string> renamed_part(std::uint32_t tensor, std::uint32_t composite) const {
     const auto& name = new_composite_names_[composite];
     if (!name) return std::nullopt;
-    const std::string& old = content_.tensors[tensor].name;
-    return concat(*name, std::string_view(old).substr(content_.composites[composite].name.size()));
+    const std::string_view old = content_.tensors[tensor].name;
+    return concat(*name, old.substr(content_.composites[composite].name.size()));
   }
 
   Result<void> check_names() const {

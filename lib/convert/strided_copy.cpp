@@ -67,9 +67,9 @@ class RowMajorCopy {
     for (std::uint64_t i = 0; i < split.size; i += step) {
       const std::uint64_t begin = offset + i * split.source_step;
       const std::uint64_t size = std::min(step, split.size - i);
-      const Result<void> done =
-          at_once == 0 ? put_from(first + 1, begin)
-                       : put_range(first + 1, begin, {{size, split.source_step, each}});
+      Result<void> done = at_once == 0
+                              ? put_from(first + 1, begin)
+                              : put_range(first + 1, begin, {{size, split.source_step, each}});
       if (!done) return done;
     }
     return {};
@@ -87,7 +87,7 @@ class RowMajorCopy {
     const std::uint64_t bytes = count_of(box) * element_bytes_;
     // In the order of the source, the largest step first.
     std::ranges::stable_sort(box, std::ranges::greater(), &Dimension::source_step);
-    const Result<void> filled = fill(box, offset, 0);
+    Result<void> filled = fill(box, offset, 0);
     if (!filled) return filled;
     return put_(std::span(block_).first(bytes));
   }
@@ -102,7 +102,7 @@ class RowMajorCopy {
   Result<void> fill(const Box& box, std::uint64_t source, std::uint64_t target) {
     if (is_read_at_once(box)) {
       const auto bytes = std::span(source_).first(extent_of(box, element_bytes_));
-      const Result<void> done = read_(source, bytes);
+      Result<void> done = read_(source, bytes);
       if (done) scatter(box, 0, target);
       return done;
     }
@@ -113,7 +113,7 @@ class RowMajorCopy {
       Box part = rest;
       const std::uint64_t size = std::min(step, largest.size - i);
       if (size > 1) part.insert(part.begin(), {size, largest.source_step, largest.target_step});
-      const Result<void> done =
+      Result<void> done =
           fill(part, source + i * largest.source_step, target + i * largest.target_step);
       if (!done) return done;
     }

@@ -54,7 +54,7 @@ Result<void> TensorPickler::write(std::uint32_t number) {
     uninitialized(tensor);
     return {};
   }
-  const Result<void> begun = begin(rebuild_of(number), false);
+  Result<void> begun = begin(rebuild_of(number), false);
   if (begun) end(tensor.is_parameter(), false);
   return begun;
 }
@@ -81,7 +81,7 @@ Result<void> TensorPickler::begin(const Rebuild& object, bool with_attributes) {
   }
   object.function();
   if (!object.is_parameter && with_attributes) out_.global("torch", "Tensor");
-  const Result<void> done = object.arguments(object.requires_grad && !object.is_parameter);
+  Result<void> done = object.arguments(object.requires_grad && !object.is_parameter);
   if (!done || !object.is_parameter) return done;
   out_.reduce();
   out_.boolean(object.requires_grad);
@@ -108,7 +108,7 @@ Result<void> TensorPickler::arguments(std::uint32_t number, bool requires_grad) 
     return {};
   }
   out_.mark();
-  const Result<void> placed = place(number);
+  Result<void> placed = place(number);
   if (!placed) return placed;
   out_.boolean(requires_grad);
   hooks();

@@ -121,7 +121,7 @@ Result<void> Pickler::visit(std::uint32_t node) {
     case ValueKind::kOrderedDict:
     case ValueKind::kCounter:
     case ValueKind::kDefaultDict: {
-      const Result<void> begun = begin(node);
+      Result<void> begun = begin(node);
       if (begun) open(node);
       return begun;
     }
@@ -136,12 +136,12 @@ Result<void> Pickler::visit_tensor(std::uint32_t node) {
   const bool with_attributes = selection_.has_attributes[node];
   ++tensor_count_;
   if (is_strided && file_.tensor(number).is_uninitialized()) {
-    const Result<void> written = tensors_.write(number);
+    Result<void> written = tensors_.write(number);
     remember(node);
     return written;
   }
   const Rebuild rebuild = is_strided ? tensors_.rebuild_of(number) : composites_.rebuild_of(number);
-  const Result<void> begun = tensors_.begin(rebuild, with_attributes);
+  Result<void> begun = tensors_.begin(rebuild, with_attributes);
   if (!begun) return begun;
   if (with_attributes) {
     frames_.push_back({.node = node,
@@ -185,7 +185,7 @@ Result<void> Pickler::begin(std::uint32_t node) {
     case ValueKind::kDefaultDict: {
       out_.global("collections", "defaultdict");
       const std::string_view factory = values_.text(node);
-      const Result<void> named = factory.empty() ? Result<void>() : global(factory);
+      Result<void> named = factory.empty() ? Result<void>() : global(factory);
       if (!named) return named;
       factory.empty() ? out_.empty_tuple() : out_.tuple_of_1();
       out_.reduce();
@@ -333,7 +333,7 @@ Result<void> Pickler::global(std::string_view text) {
     return Error(ErrorCode::kUnsupported, concat(quoted(text), " names no module"));
   }
   const checkpoint::GlobalName name{text.substr(0, split), text.substr(split + 1)};
-  const Result<void> harmless = checkpoint::check_global(name, false);
+  Result<void> harmless = checkpoint::check_global(name, false);
   if (!harmless) return harmless;
   out_.global(name.module, name.name);
   return {};
