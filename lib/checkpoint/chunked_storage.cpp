@@ -143,7 +143,7 @@ std::size_t longest_cut(std::span<const Box> boxes, std::size_t rank) {
     std::ranges::transform(boxes, begins.begin(), [i](const Box& box) { return box.offsets[i]; });
     std::ranges::sort(begins);
     const auto count =
-        static_cast<std::size_t>(std::ranges::unique(begins).begin() - begins.begin());
+        static_cast<std::size_t>(std::unique(begins.begin(), begins.end()) - begins.begin());
     if (count > most) {
       best = i;
       most = count;
