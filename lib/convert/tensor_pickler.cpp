@@ -37,7 +37,7 @@ std::vector<bool> mixed_segments(const WeightFile& file) {
 
 // What a storage counts: an element, or a byte of packed ones.
 std::uint64_t unit_bytes(Dtype dtype) {
-  return std::max(dtype_info(dtype).element_bits / 8, 1);
+  return std::max<std::uint64_t>(dtype_info(dtype).element_bits / 8U, 1);
 }
 
 }  // namespace

@@ -126,8 +126,9 @@ TEST_CASE("a rule that touches nothing, and names that collide, are refused") {
   };
   for (const Row& row : rows) {
     CAPTURE(row.part);
-    const std::string message =
-        refusal(kDigits, {.selection = row.selection}, ErrorCode::kInvalidArgument);
+    ConvertOptions options;
+    options.selection = row.selection;
+    const std::string message = refusal(kDigits, options, ErrorCode::kInvalidArgument);
     CAPTURE(message);
     CHECK(message.find(row.part) != std::string::npos);
   }
