@@ -440,8 +440,9 @@ TEST_CASE("a pickle that is no metadata is refused") {
                                 pickle::dict({"N", "N"})}),
        "state_dict_metadata: a name that is no string"},
   };
-  for (const auto& [value, message] : rows) {
-    CAPTURE(message);
+  for (const auto& row : rows) {
+    const auto& [value, message] = row;
+    CAPTURE(row.second);
     const auto found = writer.open_pickle(pickle::proto(4) + value + ".");
     REQUIRE_FALSE(found);
     CHECK(contains(found.error().message(), "/.metadata: " + message));

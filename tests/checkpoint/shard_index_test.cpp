@@ -51,8 +51,9 @@ TEST_CASE("shards that the reference wrote are read as the reference reads them"
       {"sharded", "sharded safetensors, 2 files"},
       {"sharded_bin", "sharded zip checkpoint, 2 files"},
   };
-  for (const auto& [name, kind] : rows) {
-    CAPTURE(name);
+  for (const auto& row : rows) {
+    const auto& [name, kind] = row;
+    CAPTURE(row.first);
     const auto expected = recorded(name);
     const std::string index =
         name == "sharded" ? "/model.safetensors.index.json" : "/pytorch_model.bin.index.json";
@@ -228,8 +229,9 @@ TEST_CASE("a shard that is no regular file is refused without waiting for it") {
   const std::pair<std::string, std::string> rows[] = {{"fifo", "is a FIFO, not a regular file"},
                                                       {"zero", "is a character device, not a"},
                                                       {"folder", "is a directory, not a"}};
-  for (const auto& [name, text] : rows) {
-    CAPTURE(name);
+  for (const auto& row : rows) {
+    const auto& [name, text] = row;
+    CAPTURE(row.first);
     const auto found = open_files(directory, {{kIndex, index_of({{"a", name}})}});
     REQUIRE_FALSE(found);
     CHECK(found.error().message().starts_with((directory / name) + ": " + text));

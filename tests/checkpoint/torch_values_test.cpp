@@ -677,8 +677,9 @@ TEST_SUITE("checkpoint/torch_values") {
         {bad, "data.pkl: `torch._utils._rebuild_qtensor`: "},
         {dict({text("evil\x1b[2J"), bad}), "data.pkl: `evil\\x1b[2J`: "},
     };
-    for (const auto& [value, part] : rows) {
-      CAPTURE(part);
+    for (const auto& row : rows) {
+      const auto& [value, part] = row;
+      CAPTURE(row.second);
       CHECK(contains(refusal(value).message(), part));
     }
   }

@@ -39,8 +39,9 @@ TEST_CASE("integers take the opcodes that Python chooses") {
       {2147483648, "\x8a\x08\0\0\0\x80\0\0\0\0"s},
       {std::numeric_limits<std::int64_t>::min(), "\x8a\x08\0\0\0\0\0\0\0\x80"s},
   };
-  for (const auto& [value, expected] : rows) {
-    CAPTURE(value);
+  for (const auto& row : rows) {
+    const auto& [value, expected] = row;
+    CAPTURE(row.first);
     CHECK(body([value = value](PickleWriter& out) { out.integer(value); }) == expected);
   }
 }

@@ -97,9 +97,10 @@ TEST_CASE("any strides give what counting the indices gives") {
       {{1200, 1000}, {0, 1}},
       {{1200, 1000}, {1, 0}},
   };
-  for (const auto& [shape, strides] : rows) {
-    CAPTURE(shape.size());
-    CAPTURE(extent_of(shape, strides));
+  for (const auto& row : rows) {
+    const auto& [shape, strides] = row;
+    CAPTURE(row.shape.size());
+    CAPTURE(extent_of(row.shape, row.strides));
     const auto bytes =
         static_cast<std::size_t>(std::max<std::int64_t>(extent_of(shape, strides), 1));
     const std::string source = tests::noise(bytes * 8);
