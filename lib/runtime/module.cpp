@@ -30,6 +30,17 @@ std::string without_namespaces(const std::string& type) {
   return colons == std::string::npos ? type : type.substr(colons + 2);
 }
 
+// Its data files are mapped one by one.
+bool lies_in(const WeightFile& file, const std::byte* data) {
+  const std::size_t files = file.data_files().size();
+  for (std::uint32_t number = 0; number < files; ++number) {
+    const auto bytes = file.data_file_mapping(number);
+    if (bytes.empty()) continue;
+    if (data >= bytes.data() && data <= bytes.data() + bytes.size()) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Module::Module(Module& parent, std::string_view name) {
@@ -98,11 +109,8 @@ void Module::keep_alive(const WeightFile& file) {
 void Module::let_go_of_unused() {
   if (sources_.size() < 2) return;
   const auto is_used = [this](const WeightFile& source) {
-    const auto bytes = source.mapping();
-    return std::ranges::any_of(slots_, [&](const NamedSlot& named) {
-      const std::byte* data = named.slot->bytes();
-      return data >= bytes.data() && data <= bytes.data() + bytes.size();
-    });
+    return std::ranges::any_of(
+        slots_, [&](const NamedSlot& named) { return lies_in(source, named.slot->bytes()); });
   };
   std::erase_if(sources_, [&](const WeightFile& source) { return !is_used(source); });
 }

@@ -127,6 +127,24 @@ void expect_refusal(const std::string& path, ErrorCode code, std::string_view te
 
 TEST_SUITE_BEGIN("runtime/data_files");
 
+TEST_CASE("a module keeps a file of which only a data file is still in use") {
+  Net net;
+  const Pair first(zip_data());
+  {
+    const auto file = WeightFile::open(first.path);
+    REQUIRE_MESSAGE(file.has_value(), file.error().message());
+    REQUIRE(bind(net, *file).ok());
+  }
+  format::Content content;
+  content.tensors = {tensor_in(0, "own", {2})};
+  const auto own = bytes_of(std::vector<float>{1, 2});
+  const WeightFile second = tests::open_built(tests::build_file(content, {own}));
+  REQUIRE(bind(net, second, {.strict = false}).ok());
+  CHECK(net.own.values()[1] == 2.0F);
+  CHECK(net.w.values()[kFloats - 1] == 4095.5F);
+  CHECK(net.part.values()[0] == 2.5F);
+}
+
 TEST_CASE("tensors of every kind of data file are served from it") {
   for (const Data& data : {zip_data(), zip_data("a comment"), safetensors_data(), wmap_data()}) {
     CAPTURE(static_cast<int>(data.kind));
