@@ -28,6 +28,10 @@ std::optional<std::uint64_t> checked_reach(std::span<const std::int64_t> shape,
 
 }  // namespace
 
+std::uint64_t addressed_bytes(Dtype dtype) {
+  return std::max<std::uint64_t>(1, dtype_info(dtype).element_bits / 8);
+}
+
 std::optional<std::int64_t> checked_element_count(std::span<const std::int64_t> shape) {
   if (has_no_elements(shape)) return 0;
   std::int64_t count = 1;

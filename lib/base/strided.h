@@ -10,6 +10,9 @@
 
 namespace weightmap {
 
+// What offsets into a tensor's bytes are multiples of: an element, or a byte of shorter ones.
+std::uint64_t addressed_bytes(Dtype dtype);
+
 // Number of elements of a shape; nothing when it is 2^63 or more. REQUIRES: no negative size.
 std::optional<std::int64_t> checked_element_count(std::span<const std::int64_t> shape);
 

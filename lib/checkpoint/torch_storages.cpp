@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/torch_storages.h"
 
-#include <algorithm>
 #include <span>
 
 #include "base/checked.h"
+#include "base/strided.h"
 #include "base/text.h"
 #include "checkpoint/storage_class.h"
 
@@ -37,9 +37,7 @@ Result<std::uint64_t> storage_bytes(Dtype dtype, const PickleValue& count) {
   if (count.kind != PickleKind::kInt || count.integer < 0) {
     return corrupt("a storage whose size is no number of elements");
   }
-  const std::uint64_t element_bytes =
-      std::max<std::uint64_t>(1, dtype_info(dtype).element_bits / 8);
-  const auto bytes = checked_mul(static_cast<std::uint64_t>(count.integer), element_bytes);
+  const auto bytes = checked_mul(static_cast<std::uint64_t>(count.integer), addressed_bytes(dtype));
   if (!bytes) return corrupt(concat("a storage of ", count.integer, " elements"));
   return *bytes;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/torch_tensors.h"
 
-#include <algorithm>
 #include <span>
 #include <string>
 #include <utility>
@@ -26,11 +25,6 @@ Error corrupt(std::string message) {
 
 bool is_quantized(Dtype dtype) {
   return dtype_name(dtype).starts_with("q");
-}
-
-// PyTorch addresses what takes less than a byte by bytes, too.
-std::uint64_t addressed_bytes(Dtype dtype) {
-  return std::max<std::uint64_t>(1, dtype_info(dtype).element_bits / 8);
 }
 
 Result<void> check_rank(std::size_t rank) {

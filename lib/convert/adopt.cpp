@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/source_file.h"
 #include "checkpoint/storage_reader.h"
 #include "convert/plan.h"
 #include "convert/target_file.h"
@@ -72,7 +73,7 @@ Result<void> check_is_plain(const Checkpoint& source, const Plan& plan) {
 }
 
 Result<fb::DataFileKind> data_file_kind(const io::File& file) {
-  const Result<FileKind> kind = convert::kind_of(file);
+  const Result<FileKind> kind = checkpoint::sniff(file);
   if (!kind) return kind.error();
   if (*kind == FileKind::kZip) return fb::DataFileKind::zip;
   if (*kind == FileKind::kSafetensors) return fb::DataFileKind::safetensors;
@@ -258,10 +259,8 @@ Result<AdoptReport> adopt_checkpoint(const std::string& source_path,
   if (!plain) return plain.error();
   const Result<void> adopted = Adoption(*source, *plan).run(options.digests);
   if (!adopted) return adopted.error();
-  const Result<format::Layout> layout = format::lay_out(plan->content);
-  if (!layout) {
-    return Error(ErrorCode::kUnsupported, concat(source_path, ": ", layout.error().message()));
-  }
+  const Result<format::Layout> layout = convert::lay_out(plan->content, source_path);
+  if (!layout) return layout.error();
 
   DigestPass pass(*source, *plan, options);
   const Result<format::ContentDigests> digests = pass.run();

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/float_cast.h"
+#include "base/strided.h"
 #include "base/text.h"
 
 namespace weightmap::convert {
@@ -13,10 +14,6 @@ using format::TensorContent;
 
 bool is_castable(const TensorContent& tensor) {
   return is_ieee_float(tensor.dtype) && (tensor.flags & format::kPart) == 0;
-}
-
-std::uint64_t element_bytes(Dtype dtype) {
-  return dtype_info(dtype).element_bits / 8;
 }
 
 // The first tensor of each segment; the others must go with it.
@@ -40,10 +37,10 @@ Result<std::vector<const TensorContent*>> find_leaders(const Plan& plan, Dtype t
 
 void cast_segment(Plan& plan, std::size_t number, Dtype from, Dtype to) {
   SegmentSource& segment = plan.segments[number];
-  const std::uint64_t elements = segment.size_bytes / element_bytes(from);
-  segment.size_bytes = elements * element_bytes(from);
+  const std::uint64_t elements = segment.size_bytes / addressed_bytes(from);
+  segment.size_bytes = elements * addressed_bytes(from);
   segment.cast = Cast{.from = from, .to = to};
-  plan.content.segment_sizes_bytes[number] = elements * element_bytes(to);
+  plan.content.segment_sizes_bytes[number] = elements * addressed_bytes(to);
 }
 
 }  // namespace
@@ -64,7 +61,7 @@ Result<std::uint32_t> cast_floats(Plan& plan, Dtype to) {
   std::uint32_t changed = 0;
   for (TensorContent& tensor : plan.content.tensors) {
     if (!is_castable(tensor) || tensor.dtype == to) continue;
-    tensor.offset_bytes = tensor.offset_bytes / element_bytes(tensor.dtype) * element_bytes(to);
+    tensor.offset_bytes = tensor.offset_bytes / addressed_bytes(tensor.dtype) * addressed_bytes(to);
     tensor.dtype = to;
     ++changed;
   }

@@ -66,8 +66,8 @@ class DataPass {
   Result<void> copy(std::size_t number) {
     const convert::SegmentSource& segment = plan_.segments[number];
     const std::uint64_t size_bytes = layout_.segments[number].size_bytes;
-    checkpoint::StorageReader reader(source_, source_.storages[segment.storage]);
     const checkpoint::Storage& storage = source_.storages[segment.storage];
+    checkpoint::StorageReader reader(source_, storage);
     const bool needs_crc = options_.verify_crc && storage.crc32;
     const Result<void> skipped =
         needs_crc ? pass_over(reader, segment.begin_bytes) : reader.skip(segment.begin_bytes);
@@ -94,7 +94,7 @@ class DataPass {
       if (!read) return read.error();
     }
     if (reader.crc_matches().value_or(true)) return {};
-    crc_mismatches_.push_back(concat("storage ", source_.storages[segment.storage].key));
+    crc_mismatches_.push_back(concat("storage ", storage.key));
     return check_crcs(source_, options_, crc_mismatches_);
   }
 
@@ -115,8 +115,8 @@ class DataPass {
                     checkpoint::StorageReader& reader,
                     const std::optional<convert::Cast>& cast) {
     if (!cast) return reader.read(room);
-    const std::size_t elements = room.size() / (dtype_info(cast->to).element_bits / 8);
-    elements_.resize(elements * (dtype_info(cast->from).element_bits / 8));
+    const std::size_t elements = room.size() / addressed_bytes(cast->to);
+    elements_.resize(elements * addressed_bytes(cast->from));
     Result<void> read = reader.read(elements_);
     if (read) cast_floats(cast->from, elements_, cast->to, room);
     return read;
@@ -188,13 +188,6 @@ Result<Plan> make_changed_plan(const Checkpoint& source,
   return plan;
 }
 
-// Two names alike, a name that is none: valid in a checkpoint, not to be kept in a weight file.
-Result<format::Layout> lay_out(const Plan& plan, const std::string& source_path) {
-  Result<format::Layout> layout = format::lay_out(plan.content);
-  if (layout) return layout;
-  return Error(ErrorCode::kUnsupported, concat(source_path, ": ", layout.error().message()));
-}
-
 CheckpointTensor described(const Checkpoint& source,
                            const Plan& plan,
                            const format::TensorContent& tensor) {
@@ -242,7 +235,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   ConvertReport report{.source_kind = source->kind};
   const Result<Plan> plan = make_changed_plan(*source, options, report);
   if (!plan) return plan.error().with_context(source_path);
-  const Result<format::Layout> layout = lay_out(*plan, source_path);
+  const Result<format::Layout> layout = convert::lay_out(plan->content, source_path);
   if (!layout) return layout.error();
 
   const Result<void> crcs_ok = check_crcs(*source, options, source->crc_mismatches);
@@ -269,7 +262,7 @@ Result<CheckpointContent> read_checkpoint(const std::string& path,
   ConvertReport unused;
   Result<Plan> plan = make_changed_plan(*source, {.checkpoint = options}, unused);
   if (!plan) return plan.error().with_context(path);
-  const Result<format::Layout> layout = lay_out(*plan, path);
+  const Result<format::Layout> layout = convert::lay_out(plan->content, path);
   if (!layout) return layout.error();
 
   CheckpointContent content{.source_kind = source->kind};

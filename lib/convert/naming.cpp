@@ -7,15 +7,11 @@
 #include <unordered_set>
 
 #include "base/text.h"
+#include "convert/value_paths.h"
 #include "format/index_view.h"
 
 namespace weightmap::convert {
 namespace {
-
-bool is_mapping(ValueKind kind) {
-  return kind == ValueKind::kDict || kind == ValueKind::kOrderedDict ||
-         kind == ValueKind::kCounter || kind == ValueKind::kDefaultDict;
-}
 
 bool is_sequence(ValueKind kind) {
   return kind == ValueKind::kList || kind == ValueKind::kTuple || kind == ValueKind::kSet ||

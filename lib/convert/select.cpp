@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "convert/pattern.h"
+#include "convert/value_paths.h"
 
 namespace weightmap::convert {
 namespace {
@@ -270,9 +271,9 @@ class Selection {
     std::uint32_t count = 0;
     for (std::uint32_t node = graph.size(); node-- > 0;) {
       if (!reached[node] || !is_container(graph.node(node))) continue;
-      const bool is_mapping = graph.node(node).kind >= ValueKind::kDict;
+      const bool has_pairs = is_mapping(graph.node(node).kind);
       const auto items = graph.items(node);
-      for (std::size_t i = is_mapping ? 1 : 0; i < items.size(); i += is_mapping ? 2 : 1) {
+      for (std::size_t i = has_pairs ? 1 : 0; i < items.size(); i += has_pairs ? 2 : 1) {
         reached[items[i]] = true;
         count += is_value(graph.node(items[i])) ? 1 : 0;
       }

@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "convert/target_file.h"
 
-#include <algorithm>
-#include <array>
-#include <cstddef>
 #include <numeric>
 #include <vector>
 
+#include "base/text.h"
 #include "convert/target.h"
 
 namespace weightmap::convert {
-
-Result<FileKind> kind_of(const io::File& file) {
-  std::array<std::byte, kFileKindBytes> first{};
-  const auto size = std::min<std::uint64_t>(first.size(), file.size_bytes());
-  const Result<void> read = file.read_at(0, std::span(first.data(), size));
-  if (!read) return read.error();
-  return detect_file_kind(std::span<const std::byte>(first.data(), size));
-}
 
 Result<void> check_target(std::span<const io::File> sources,
                           const std::string& target,
@@ -26,6 +16,12 @@ Result<void> check_target(std::span<const io::File> sources,
   for (const io::File& source : sources)
     rule.sources.push_back(source.identity());
   return check_target(target, rule);
+}
+
+Result<format::Layout> lay_out(const format::Content& content, const std::string& source_path) {
+  Result<format::Layout> layout = format::lay_out(content);
+  if (layout) return layout;
+  return Error(ErrorCode::kUnsupported, concat(source_path, ": ", layout.error().message()));
 }
 
 Result<io::FileWriter> begin_file(const format::Layout& layout,

@@ -8,7 +8,6 @@
 #include "weightmap/digest.h"
 #include "weightmap/result.h"
 
-#include "base/file_kind.h"
 #include "format/content.h"
 #include "io/file.h"
 #include "io/file_writer.h"
@@ -16,14 +15,15 @@
 // What all that writes weight files has in common.
 namespace weightmap::convert {
 
-// Judged by its first bytes. Errors: those of reading.
-Result<FileKind> kind_of(const io::File& file);
-
 // A target that exists must be a weight file, or the caller's wish; never one of the sources.
 // Errors: kExists, kInvalidArgument, kIo. Messages begin with the target.
 Result<void> check_target(std::span<const io::File> sources,
                           const std::string& target,
                           bool replace_any);
+
+// Two names alike, a name that is none: valid in a checkpoint, not to be kept in a weight file.
+// Error: kUnsupported. Messages begin with the source's path.
+Result<format::Layout> lay_out(const format::Content& content, const std::string& source_path);
 
 // A new file with room for header, index and extras: the next byte written is the blob's first.
 Result<io::FileWriter> begin_file(const format::Layout& layout,

@@ -3,9 +3,9 @@
 // torch/serialization.py of 2.13.
 #include "convert/tensor_pickler.h"
 
-#include <algorithm>
 #include <utility>
 
+#include "base/strided.h"
 #include "base/text.h"
 #include "checkpoint/storage_class.h"
 
@@ -33,11 +33,6 @@ std::vector<bool> mixed_segments(const WeightFile& file) {
     types[*segment] = type;
   }
   return mixed;
-}
-
-// What a storage counts: an element, or a byte of packed ones.
-std::uint64_t unit_bytes(Dtype dtype) {
-  return std::max<std::uint64_t>(dtype_info(dtype).element_bits / 8U, 1);
 }
 
 }  // namespace
@@ -169,7 +164,7 @@ void TensorPickler::storage(std::uint32_t number) {
   }
   out_.text(concat(storage_of(segment)));
   out_.remembered_text("cpu");
-  out_.integer(static_cast<std::int64_t>(size_bytes / (typed ? unit_bytes(dtype) : 1)));
+  out_.integer(static_cast<std::int64_t>(size_bytes / (typed ? addressed_bytes(dtype) : 1)));
   out_.tuple();
   out_.persistent_id();
 }
@@ -198,7 +193,7 @@ bool TensorPickler::is_typed(std::uint32_t number) const {
   if (!checkpoint::storage_class_of(dtype)) return false;
   const auto segment = file_.place(number).segment;
   if (!segment) return true;
-  return !is_mixed_[*segment] && file_.segment(*segment).size_bytes % unit_bytes(dtype) == 0;
+  return !is_mixed_[*segment] && file_.segment(*segment).size_bytes % addressed_bytes(dtype) == 0;
 }
 
 std::uint32_t TensorPickler::storage_of(std::optional<std::uint32_t> segment) {

@@ -20,10 +20,6 @@ struct Use {
   bool has_bytes() const { return end_bytes != 0; }
 };
 
-std::uint64_t element_bytes(Dtype dtype) {
-  return std::max<std::uint64_t>(dtype_info(dtype).element_bits / 8, 1);
-}
-
 std::vector<Use> find_uses(const Plan& plan) {
   std::vector<Use> uses(plan.segments.size());
   for (const format::TensorContent& tensor : plan.content.tensors) {
@@ -39,7 +35,7 @@ std::vector<Use> find_uses(const Plan& plan) {
     if (dtype_info(tensor.dtype).element_bits < 8) {
       use.end_bytes = plan.segments[tensor.segment].size_bytes;
     }
-    use.granule_bytes = std::max(use.granule_bytes, element_bytes(tensor.dtype));
+    use.granule_bytes = std::max(use.granule_bytes, addressed_bytes(tensor.dtype));
   }
   return uses;
 }
@@ -48,7 +44,7 @@ std::vector<Use> find_uses(const Plan& plan) {
 std::uint64_t moved_offset(const format::TensorContent& tensor, const Use& use) {
   const std::uint64_t offset = std::clamp(tensor.offset_bytes, use.begin_bytes, use.end_bytes);
   const std::uint64_t moved = offset - use.begin_bytes;
-  return moved - moved % element_bytes(tensor.dtype);
+  return moved - moved % addressed_bytes(tensor.dtype);
 }
 
 // Keeps the segments that `keeps` says, under new numbers.
