@@ -2,6 +2,7 @@
 #include "support/checkpoint_writer.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <stdexcept>
 
@@ -64,15 +65,24 @@ std::string small_end(const ZipEnd& end, const std::string& comment) {
          little(end.directory_offset, 4) + little(comment.size(), 2) + comment;
 }
 
+std::array<std::uint32_t, 256> crc32_of_each_byte() {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t byte = 0; byte < 256; ++byte) {
+    table[byte] = byte;
+    for (int bit = 0; bit < 8; ++bit)
+      table[byte] = (table[byte] >> 1U) ^ ((table[byte] & 1U) != 0 ? 0xEDB88320U : 0U);
+  }
+  return table;
+}
+
 }  // namespace
 
+// By a table: bit by bit, fuzzers spent a fifth of their time here.
 std::uint32_t crc32(std::string_view bytes) {
+  static const std::array<std::uint32_t, 256> table = crc32_of_each_byte();
   std::uint32_t crc = 0xFFFFFFFFU;
-  for (const char byte : bytes) {
-    crc ^= static_cast<unsigned char>(byte);
-    for (int bit = 0; bit < 8; ++bit)
-      crc = (crc >> 1U) ^ ((crc & 1U) != 0 ? 0xEDB88320U : 0U);
-  }
+  for (const char byte : bytes)
+    crc = (crc >> 8U) ^ table[(crc ^ static_cast<unsigned char>(byte)) & 0xFFU];
   return ~crc;
 }
 
