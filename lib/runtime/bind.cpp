@@ -7,6 +7,7 @@
 #include "base/strided.h"
 #include "base/text.h"
 #include "runtime/binder.h"
+#include "runtime/key_homes.h"
 #include "runtime/slot_table.h"
 
 namespace weightmap {
@@ -107,8 +108,8 @@ std::string key_list(std::string_view title, std::span<const std::string> keys) 
 
 }  // namespace
 
-Binder::Binder(SlotTable& table, const WeightFile& file, const BindOptions& options)
-    : table_(table), file_(file), options_(options), report_(file) {}
+Binder::Binder(SlotTable& table, Module* root, const WeightFile& file, const BindOptions& options)
+    : table_(table), root_(root), file_(file), options_(options), report_(file) {}
 
 BindReport Binder::run(std::string class_name) && {
   report_.class_name_ = std::move(class_name);
@@ -119,6 +120,7 @@ BindReport Binder::run(std::string class_name) && {
   for (std::uint32_t row = 0; row < table_.rows().size(); ++row)
     match(row);
   collect_unexpected();
+  order_unexpected();
   collect_errors();
   if (report_.ok()) point_slots();
   return std::move(report_);
@@ -210,6 +212,21 @@ void Binder::collect_unexpected(std::string_view name, bool is_taken) {
   report_.unexpected_.emplace_back(name.substr(options_.prefix.size()));
 }
 
+// PyTorch asks each module about the keys that begin with its name, parents first, and nobody about
+// those of a child that is none.
+void Binder::order_unexpected() {
+  if (root_ == nullptr || report_.unexpected_.empty()) return;
+  const KeyHomes homes(*root_);
+  std::vector<std::pair<std::uint32_t, std::string>> homed;
+  for (std::string& key : report_.unexpected_) {
+    if (const auto home = homes.home(key)) homed.emplace_back(*home, std::move(key));
+  }
+  std::ranges::stable_sort(homed, {}, &std::pair<std::uint32_t, std::string>::first);
+  report_.unexpected_.clear();
+  for (auto& [home, key] : homed)
+    report_.unexpected_.push_back(std::move(key));
+}
+
 void Binder::collect_errors() {
   auto& errors = report_.errors_;
   errors.assign(table_.errors().begin(), table_.errors().end());
@@ -233,14 +250,14 @@ void Binder::point_slots() {
 
 BindReport bind(Module& module, const WeightFile& file, const BindOptions& options) {
   SlotTable table(module, options.prefix);
-  return Binder(table, file, options).run(module.class_name());
+  return Binder(table, &module, file, options).run(module.class_name());
 }
 
 BindReport bind_slots(std::span<const FreeSlot> slots,
                       const WeightFile& file,
                       const BindOptions& options) {
   SlotTable table(slots, options.prefix);
-  return Binder(table, file, options).run("a list of slots");
+  return Binder(table, nullptr, file, options).run("a list of slots");
 }
 
 }  // namespace weightmap

@@ -16,7 +16,8 @@ namespace weightmap {
 // One bind from start to end.
 class Binder {
  public:
-  Binder(SlotTable& table, const WeightFile& file, const BindOptions& options);
+  // `root`: the module that the table is of, if it is of one.
+  Binder(SlotTable& table, Module* root, const WeightFile& file, const BindOptions& options);
   BindReport run(std::string class_name) &&;
 
  private:
@@ -31,10 +32,12 @@ class Binder {
                                           std::string_view key);
   void collect_unexpected();
   void collect_unexpected(std::string_view name, bool is_taken);
+  void order_unexpected();
   void collect_errors();
   void point_slots();
 
   SlotTable& table_;
+  Module* root_;
   const WeightFile& file_;
   const BindOptions& options_;
   BindReport report_;

@@ -52,22 +52,51 @@ std::string Module::class_name() const {
 }
 
 void Module::register_parameter(std::string_view name, Slot& slot) {
+  add_parameter(name, &slot);
+}
+
+void Module::register_parameter(std::string_view name, std::nullptr_t) {
+  add_parameter(name, nullptr);
+}
+
+void Module::add_parameter(std::string_view name, Slot* slot) {
   if (!accept_name("parameter", name)) return;
   const auto after_parameters = slots_.begin() + static_cast<std::ptrdiff_t>(parameter_count_);
-  slots_.insert(after_parameters, {.name = std::string(name), .slot = &slot});
-  if (slot.home_ == nullptr) slot.home_ = this;
+  slots_.insert(after_parameters, {.name = std::string(name), .slot = slot});
+  if (slot != nullptr && slot->home_ == nullptr) slot->home_ = this;
   ++parameter_count_;
 }
 
 void Module::register_buffer(std::string_view name, Slot& slot, bool persistent) {
+  add_buffer(name, &slot, persistent);
+}
+
+void Module::register_buffer(std::string_view name, std::nullptr_t, bool persistent) {
+  add_buffer(name, nullptr, persistent);
+}
+
+void Module::add_buffer(std::string_view name, Slot* slot, bool persistent) {
   if (!accept_name("buffer", name)) return;
-  slots_.push_back({.name = std::string(name), .slot = &slot, .persistent = persistent});
-  if (slot.home_ == nullptr) slot.home_ = this;
+  slots_.push_back({.name = std::string(name), .slot = slot, .persistent = persistent});
+  if (slot != nullptr && slot->home_ == nullptr) slot->home_ = this;
 }
 
 void Module::register_module(std::string_view name, Module& child) {
-  if (!accept_name("module", name)) return;
-  children_.push_back({.name = std::string(name), .module = &child});
+  if (accept_name("module", name)) {
+    children_.push_back({.name = std::string(name), .module = &child});
+  }
+}
+
+void Module::register_module(std::string_view name, std::nullptr_t) {
+  if (accept_name("module", name)) children_.push_back({.name = std::string(name)});
+}
+
+std::span<const Module::NamedSlot> Module::own_parameters() const {
+  return std::span(slots_).first(parameter_count_);
+}
+
+std::span<const Module::NamedSlot> Module::own_buffers() const {
+  return std::span(slots_).subspan(parameter_count_);
 }
 
 bool Module::accept_name(std::string_view kind, std::string_view name) {
@@ -88,13 +117,13 @@ bool Module::take_name(std::string_view name) {
   constexpr std::size_t kFew = 32;
   if (names_.empty()) {
     if (std::ranges::find(slots_, name, &NamedSlot::name) != slots_.end() ||
-        std::ranges::find(children_, name, &NamedChild::name) != children_.end()) {
+        std::ranges::find(children_, name, &NamedModule::name) != children_.end()) {
       return false;
     }
     if (slots_.size() + children_.size() < kFew) return true;
     for (const NamedSlot& slot : slots_)
       names_.insert(slot.name);
-    for (const NamedChild& child : children_)
+    for (const NamedModule& child : children_)
       names_.insert(child.name);
   }
   return names_.insert(std::string(name)).second;
@@ -109,8 +138,9 @@ void Module::keep_alive(const WeightFile& file) {
 void Module::let_go_of_unused() {
   if (sources_.size() < 2) return;
   const auto is_used = [this](const WeightFile& source) {
-    return std::ranges::any_of(
-        slots_, [&](const NamedSlot& named) { return lies_in(source, named.slot->bytes()); });
+    return std::ranges::any_of(slots_, [&](const NamedSlot& named) {
+      return named.slot != nullptr && lies_in(source, named.slot->bytes());
+    });
   };
   std::erase_if(sources_, [&](const WeightFile& source) { return !is_used(source); });
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/slot_table.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "base/text.h"
+#include "runtime/module_walk.h"
 
 namespace weightmap {
 
@@ -16,27 +17,12 @@ SlotTable::SlotTable(std::span<const FreeSlot> slots, std::string_view prefix) {
     add(prefix, free.name, *free.slot);
 }
 
-// With a stack of its own: a tree's depth is the user's, the call stack's is not.
 void SlotTable::walk(Module& root, std::string prefix) {
-  std::vector<Visit> path{{.module = &root, .prefix_size = prefix.size()}};
-  enter(root, prefix);
-  while (!path.empty()) {
-    Visit& visit = path.back();
-    prefix.resize(visit.prefix_size);
-    if (visit.next_child == visit.module->children().size()) {
-      path.pop_back();
-      continue;
-    }
-    const Module::NamedChild& child = visit.module->children()[visit.next_child++];
-    prefix += child.name;
-    if (std::ranges::find(path, child.module, &Visit::module) != path.end()) {
-      errors_.push_back(concat("module ", quoted(prefix), " is registered inside itself"));
-      continue;
-    }
-    prefix += '.';
-    enter(*child.module, prefix);
-    path.push_back({.module = child.module, .prefix_size = prefix.size()});
-  }
+  ModuleWalk walk(root, std::move(prefix));
+  for (; !walk.is_done(); walk.advance())
+    enter(walk.module(), walk.prefix());
+  for (const std::string& loop : walk.loops())
+    errors_.push_back(concat("module ", quoted(loop), " is registered inside itself"));
 }
 
 void SlotTable::enter(Module& module, std::string_view prefix) {
@@ -44,9 +30,14 @@ void SlotTable::enter(Module& module, std::string_view prefix) {
     errors_.push_back(concat("module ", quoted(prefix.substr(0, prefix.rfind('.'))), " (",
                              module.class_name(), "): ", error));
   }
-  for (const Module::NamedSlot& named : module.slots()) {
-    if (named.persistent) add(prefix, named.name, *named.slot);
-  }
+  for (const Module::NamedSlot& named : module.own_parameters())
+    add(prefix, named);
+  for (const Module::NamedSlot& named : module.own_buffers())
+    if (named.persistent) add(prefix, named);
+}
+
+void SlotTable::add(std::string_view prefix, const Module::NamedSlot& named) {
+  if (named.slot != nullptr) add(prefix, named.name, *named.slot);
 }
 
 void SlotTable::add(std::string_view prefix, std::string_view name, Slot& slot) {

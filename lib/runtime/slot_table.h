@@ -45,13 +45,9 @@ class SlotTable {
   void let_go_of_unused();
 
  private:
-  struct Visit {
-    Module* module = nullptr;
-    std::size_t prefix_size = 0;
-    std::size_t next_child = 0;
-  };
   void walk(Module& root, std::string prefix);
   void enter(Module& module, std::string_view prefix);
+  void add(std::string_view prefix, const Module::NamedSlot& named);
   void add(std::string_view prefix, std::string_view name, Slot& slot);
 
   std::string keys_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "weightmap/module.h"
 
+#include <memory>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -115,6 +116,31 @@ TEST_CASE("depth is bounded by memory, not by the call stack") {
   const auto keys = keys_of(*chain.front());
   REQUIRE(keys.size() == 1);
   CHECK(keys[0].size() == 2 * kDepth + 1);
+}
+
+TEST_CASE("what is registered as none takes its name and is no key") {
+  Module module;
+  module.register_parameter("bias", nullptr);
+  module.register_buffer("mean", nullptr);
+  module.register_module("head", nullptr);
+  module.register_module("bias", nullptr);
+  CHECK(keys_of(module).empty());
+  CHECK(module.named_parameters().empty());
+  CHECK(module.named_modules().size() == 1);
+  CHECK(module.named_children().empty());
+  CHECK(errors_of(module) ==
+        std::vector<std::string>{"module `` (Module): attribute 'bias' already exists"});
+}
+
+TEST_CASE("a module deep inside itself is an error, not a loop") {
+  std::vector<std::unique_ptr<Module>> chain;
+  chain.push_back(std::make_unique<Module>());
+  for (int i = 0; i < 100; ++i)
+    chain.push_back(std::make_unique<Module>(*chain.back(), "x"));
+  chain.back()->register_module("far", *chain.front());
+  chain.back()->register_module("near", *chain[90]);
+  CHECK(errors_of(*chain.front()).size() == 2);
+  CHECK(chain.front()->named_modules().size() == 101);
 }
 
 TEST_SUITE_END();

@@ -52,19 +52,19 @@ Result<double> best_open_to_bound_us(const std::string& path) {
   return best_us;
 }
 
-std::uint32_t slots_in(const Module& module, std::span<const std::byte> mapping) {
+// Under every name, as a bind counts them.
+std::uint32_t slots_in(Module& module, std::span<const std::byte> mapping) {
+  const ModuleNaming every_name{.prefix = "", .remove_duplicate = false};
   std::uint32_t count = 0;
-  for (const Module::NamedSlot& named : module.slots()) {
-    const std::byte* bytes = named.slot->bytes();
-    count += bytes >= mapping.data() && bytes < mapping.data() + mapping.size() ? 1 : 0;
-  }
-  for (const Module::NamedChild& child : module.children()) {
-    count += slots_in(*child.module, mapping);
-  }
+  for (const auto& named : {module.named_parameters(every_name), module.named_buffers(every_name)})
+    for (const Module::NamedSlot& slot : named) {
+      const std::byte* bytes = slot.slot->bytes();
+      count += bytes >= mapping.data() && bytes < mapping.data() + mapping.size() ? 1 : 0;
+    }
   return count;
 }
 
-Binding describe(const Digits& network, const TimedBind& timed) {
+Binding describe(Digits& network, const TimedBind& timed) {
   const BindReport& report = timed.report;
   return {.open_to_bound_us = timed.open_to_bound_us,
           .bound = static_cast<std::uint32_t>(report.matched().size()),

@@ -49,7 +49,9 @@ class BindReport {
   std::span<const std::uint32_t> matched() const { return matched_; }
   const WeightFile& file() const { return file_; }
 
-  // As load_state_dict returns them: in the module's order, in the file's order.
+  // As load_state_dict returns them: missing ones in the module's order; unexpected ones module by
+  // module, parents first, then in the file's order. Keys of a child that is registered as none
+  // are, as in PyTorch, not reported.
   std::span<const std::string> missing() const { return missing_; }
   std::span<const std::string> unexpected() const { return unexpected_; }
   std::span<const Mismatch> mismatched() const { return mismatched_; }

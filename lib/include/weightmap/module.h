@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -12,6 +13,13 @@
 #include "weightmap/weight_file.h"
 
 namespace weightmap {
+
+// Which names Module::named_parameters and its like give.
+struct ModuleNaming {
+  std::string prefix;            // before every name, with a dot between
+  bool recurse = true;           // descendants' too; without, the module's own
+  bool remove_duplicate = true;  // each slot or module once, under its first name
+};
 
 // A tree of named slots, PyTorch's nn.Module as far as its state goes. Derive from it, declare
 // slots and children as members; they register themselves in the order of their declaration:
@@ -42,32 +50,53 @@ class Module {
   void register_buffer(std::string_view name, Slot& slot, bool persistent = true);
   void register_module(std::string_view name, Module& child);
 
+  // Registers none, as a layer without a bias does: the name is taken, but is no key.
+  void register_parameter(std::string_view name, std::nullptr_t);
+  void register_buffer(std::string_view name, std::nullptr_t, bool persistent = true);
+  void register_module(std::string_view name, std::nullptr_t);
+
   // As PyTorch names it in messages; the class's own name unless overridden.
   virtual std::string class_name() const;
 
   struct NamedSlot {
     std::string name;
-    Slot* slot = nullptr;
+    Slot* slot = nullptr;  // null: registered as none
     bool persistent = true;
   };
-  struct NamedChild {
+  struct NamedModule {
     std::string name;
-    Module* module = nullptr;
+    Module* module = nullptr;  // null: registered as none
   };
-  std::span<const NamedSlot> slots() const { return slots_; }         // parameters, then buffers
-  std::span<const NamedChild> children() const { return children_; }  // in order of registration
+  // This module's own, in order of registration, those that are none among them.
+  std::span<const NamedSlot> own_parameters() const;
+  std::span<const NamedSlot> own_buffers() const;
+  std::span<const NamedModule> own_children() const { return children_; }
+
+  // The tree's slots and modules under their full names, in PyTorch's order: parents before
+  // children. Never one that is none. A module inside itself is not entered again. Buffers need not
+  // be persistent. Cost: linear in the names.
+  std::vector<NamedSlot> named_parameters(const ModuleNaming& naming = {});
+  std::vector<NamedSlot> named_buffers(const ModuleNaming& naming = {});
+  std::vector<NamedModule> named_modules(
+      const ModuleNaming& naming = {});                // itself first, as `prefix`
+  std::vector<NamedModule> named_children();           // each once
+  std::vector<Slot*> parameters(bool recurse = true);  // each once
+  std::vector<Slot*> buffers(bool recurse = true);     // each once
+
   std::span<const std::string> registration_errors() const { return registration_errors_; }
 
  private:
   friend class SlotTable;
   bool take_name(std::string_view name);
   bool accept_name(std::string_view kind, std::string_view name);
+  void add_parameter(std::string_view name, Slot* slot);
+  void add_buffer(std::string_view name, Slot* slot, bool persistent);
   void keep_alive(const WeightFile& file);
   void let_go_of_unused();
 
-  std::vector<NamedSlot> slots_;
+  std::vector<NamedSlot> slots_;  // parameters, then buffers
   std::size_t parameter_count_ = 0;
-  std::vector<NamedChild> children_;
+  std::vector<NamedModule> children_;
   std::vector<std::string> registration_errors_;
   std::unordered_set<std::string> names_;  // of slots and children, once there are many
   std::vector<WeightFile> sources_;        // the mappings that this module's own slots point into

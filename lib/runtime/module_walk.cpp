@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/module_walk.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace weightmap {
+namespace {
+
+// So much of the path is searched one by one: most trees are no deeper, and need no set.
+constexpr std::size_t kShallow = 32;
+
+}  // namespace
+
+ModuleWalk::ModuleWalk(Module& root, std::string prefix) : prefix_(std::move(prefix)) {
+  push(root);
+}
+
+void ModuleWalk::advance() {
+  while (!path_.empty()) {
+    Visit& visit = path_.back();
+    prefix_.resize(visit.prefix_size);
+    const auto children = visit.module->own_children();
+    if (visit.next_child == children.size()) {
+      pop();
+    } else if (enter_child(children[visit.next_child++])) {
+      return;
+    }
+  }
+}
+
+void ModuleWalk::skip_children() {
+  path_.back().next_child = module().own_children().size();
+}
+
+bool ModuleWalk::enter_child(const Module::NamedModule& child) {
+  if (child.module == nullptr) return false;
+  if (is_on_path(child.module)) {
+    loops_.push_back(prefix_ + child.name);
+    return false;
+  }
+  prefix_ += child.name;
+  prefix_ += '.';
+  push(*child.module);
+  return true;
+}
+
+bool ModuleWalk::is_on_path(const Module* module) const {
+  const auto shallow = std::span(path_).first(std::min(path_.size(), kShallow));
+  return std::ranges::find(shallow, module, &Visit::module) != shallow.end() ||
+         deep_.contains(module);
+}
+
+void ModuleWalk::push(Module& module) {
+  if (path_.size() >= kShallow) deep_.insert(&module);
+  path_.push_back({.module = &module, .prefix_size = prefix_.size()});
+}
+
+void ModuleWalk::pop() {
+  if (path_.size() > kShallow) deep_.erase(path_.back().module);
+  path_.pop_back();
+}
+
+}  // namespace weightmap
