@@ -56,11 +56,13 @@ Result<double> best_open_to_bound_us(const std::string& path) {
 std::uint32_t slots_in(Module& module, std::span<const std::byte> mapping) {
   const ModuleNaming every_name{.prefix = "", .remove_duplicate = false};
   std::uint32_t count = 0;
-  for (const auto& named : {module.named_parameters(every_name), module.named_buffers(every_name)})
+  for (const auto& named :
+       {module.named_parameters(every_name), module.named_buffers(every_name)}) {
     for (const Module::NamedSlot& slot : named) {
       const std::byte* bytes = slot.slot->bytes();
       count += bytes >= mapping.data() && bytes < mapping.data() + mapping.size() ? 1 : 0;
     }
+  }
   return count;
 }
 
