@@ -16,10 +16,10 @@ namespace weightmap::tool {
 using Run = std::function<int()>;
 
 struct Command {
-  const char* name;
-  const char* summary;
-  Run (*add)(CLI::App& app);  // declares options and operands; what it returns owns them
-  int failed = kFailed;       // the exit code of what the command does not tell itself
+  const char* name = nullptr;
+  const char* summary = nullptr;
+  Run (*add)(CLI::App& app) = nullptr;  // declares options and operands; what it returns owns them
+  int failed = kFailed;                 // the exit code of what the command does not tell itself
 };
 
 Run add_adopt(CLI::App& app);

@@ -219,7 +219,7 @@ class Facts {
 
   template <typename Of>
   void compare(TensorFact fact, const Of& first, const Of& second, auto text) {
-    compare(fact, std::string(text(first)), std::string(text(second)));
+    compare(fact, static_cast<std::string>(text(first)), static_cast<std::string>(text(second)));
   }
 
   std::vector<FactDifference> take() { return std::move(differences_); }
