@@ -110,7 +110,7 @@ class StorageAccess {
 
  private:
   static constexpr std::uint64_t kTimesUnpacked = 16;
-  static constexpr std::uint64_t kFreeBytes = std::uint64_t{1} << 30U;
+  static constexpr std::uint64_t kFreeBytes = std::uint64_t{256} << 20U;
   static constexpr std::uint64_t kMost = std::uint64_t{1} << 48U;  // keeps sums and products small
   static constexpr std::uint64_t kMostUnpackedOfByte = 1032;       // of DEFLATE
 

@@ -18,7 +18,9 @@ TEST_CASE("every float8 has the value that PyTorch gives it") {
   const auto table =
       nlohmann::json::parse(std::ifstream(WEIGHTMAP_TEST_DATA "/diff/small_floats.json"));
   CHECK(table.size() == 5);
-  for (const auto& [name, values] : table.items()) {
+  for (const auto& item : table.items()) {
+    const std::string name = item.key();
+    const nlohmann::json& values = item.value();
     CAPTURE(name);
     const Dtype dtype = dtype_from_name(name).value();
     CHECK(is_small_float(dtype));

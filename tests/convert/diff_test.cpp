@@ -12,6 +12,7 @@
 
 #include "weightmap/export.h"
 
+#include "support/checkpoint_writer.h"
 #include "support/file_bytes.h"
 #include "support/golden_files.h"
 #include "support/temp_dir.h"
@@ -156,12 +157,15 @@ TEST_CASE("elements differ as PyTorch says that they do") {
   const TempDir folder;
   const std::string first = kData + "/diff/first.pt";
   const std::string second = kData + "/diff/second.pt";
-  const std::string kinds[][2] = {{first, second},
-                                  {converted(folder, first), converted(folder, second)},
-                                  {converted(folder, first), second}};
-  for (const auto& [a, b] : kinds) {
-    CAPTURE(a);
-    const DiffReport report = compared(a, b, {.only_tensors = true});
+  struct Row {
+    std::string first, second;
+  };
+  const Row rows[] = {{first, second},
+                      {converted(folder, first), converted(folder, second)},
+                      {converted(folder, first), second}};
+  for (const Row& row : rows) {
+    CAPTURE(row.first);
+    const DiffReport report = compared(row.first, row.second, {.only_tensors = true});
     CHECK(report.compared == expected.size());
     std::size_t found = 0;
     for (const TensorDifference& tensor : report.tensors) {
@@ -485,6 +489,53 @@ TEST_CASE("a compressed storage that is damaged is an error") {
     CHECK(result.error().code() == ErrorCode::kCorrupt);
   }
   CHECK(failures > 0);
+}
+
+// As a DEFLATE stream of stored blocks (RFC 1951, 3.2.4).
+std::string deflated(std::string_view bytes) {
+  constexpr std::size_t kBlockBytes = 65'535;
+  std::string stream;
+  while (!bytes.empty()) {
+    const std::string_view block = bytes.substr(0, kBlockBytes);
+    bytes.remove_prefix(block.size());
+    stream += bytes.empty() ? '\x01' : '\x00';
+    stream += tests::pickle::little(block.size(), 2) + tests::pickle::little(~block.size(), 2);
+    stream += block;
+  }
+  return stream;
+}
+
+// A checkpoint of `count` tensors that view one compressed storage of 4 MiB, the last part first.
+std::string backward_checkpoint(std::int64_t count) {
+  namespace pickle = tests::pickle;
+  constexpr std::int64_t kElements = 1 << 20U;
+  std::vector<std::string> items;
+  for (std::int64_t i = 0; i < count; ++i) {
+    items.push_back(pickle::text(std::to_string(i)));
+    items.push_back(pickle::tensor({.numel = kElements, .offset = kElements - 4 * (i + 1)}));
+  }
+  const std::string bytes = tests::noise(kElements * 4);
+  auto entries = tests::checkpoint_entries(pickle::whole(pickle::dict(items)), {{"0", bytes}});
+  tests::ZipEntry& storage = tests::entry_named(entries, "archive/data/0");
+  storage.size_bytes = bytes.size();
+  storage.crc32 = tests::crc32(bytes);
+  storage.data = deflated(bytes);
+  storage.method = 8;
+  return tests::write_zip(entries);
+}
+
+TEST_CASE("a compressed storage is unpacked again only so often") {
+  const TempDir folder;
+  tests::write_file(folder / "few.pt", backward_checkpoint(20));
+  CHECK(lines_of(compared(folder / "few.pt", converted(folder, folder / "few.pt"))) == Strings());
+  tests::write_file(folder / "many.pt", backward_checkpoint(200));
+  const auto result = diff(folder / "many.pt", folder / "many.pt");
+  REQUIRE_FALSE(result);
+  CHECK(result.error().code() == ErrorCode::kUnsupported);
+  CHECK(result.error().message() ==
+        (folder / "many.pt") +
+            ": storage `0` is compressed and its tensors stand in another order than they are "
+            "compared: convert it first and compare the weight file");
 }
 
 TEST_CASE("tensors that overlap without end are refused and repeated elements are not read twice") {
