@@ -4,6 +4,8 @@
 #include <functional>
 #include <string_view>
 
+#include "output.h"
+
 namespace CLI {
 class App;
 }
@@ -14,13 +16,15 @@ namespace weightmap::tool {
 using Run = std::function<int()>;
 
 struct Command {
-  const char* name;
-  const char* summary;
-  Run (*add)(CLI::App& app);  // declares options and operands; what it returns owns them
+  const char* name = nullptr;
+  const char* summary = nullptr;
+  Run (*add)(CLI::App& app) = nullptr;  // declares options and operands; what it returns owns them
+  int failed = kFailed;                 // the exit code of what the command does not tell itself
 };
 
 Run add_adopt(CLI::App& app);
 Run add_convert(CLI::App& app);
+Run add_diff(CLI::App& app);
 Run add_export(CLI::App& app);
 Run add_inspect(CLI::App& app);
 Run add_verify(CLI::App& app);

@@ -16,6 +16,7 @@ constexpr std::array kCommands{
     Command{"convert", "Write a PyTorch checkpoint as a weight file", add_convert},
     Command{"adopt", "Write an index over a checkpoint that stays where it is", add_adopt},
     Command{"export", "Write a weight file as a PyTorch checkpoint or safetensors", add_export},
+    Command{"diff", "Compare two checkpoints or weight files", add_diff, kDiffFailed},
     Command{"inspect", "Show what is in a weight file or a checkpoint", add_inspect},
     Command{"verify", "Check every byte of a weight file", add_verify},
 };
@@ -24,15 +25,16 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  weightmap convert model.pt       # writes model.wmap\n"
     "  weightmap inspect model.wmap\n\n"
-    "Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, 128 + n ended by signal n\n";
+    "Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, 128 + n ended by signal n;\n"
+    "of diff: 0 equal, 1 different, 2 failed or wrong usage\n";
 
 // What is out of memory is told as any other failure is.
-int run_within_memory(const Run& run, const CLI::App& app) try {
+int run_within_memory(const Run& run, const CLI::App& app, int failed) try {
   return run();
 } catch (const std::bad_alloc&) {
   const bool json = app.get_subcommands()[0]->count("--json") > 0;
   return report(Error(ErrorCode::kIo, "there is not enough memory"),
-                json ? Style::kJson : Style::kText);
+                json ? Style::kJson : Style::kText, {}, failed);
 }
 
 int run_program(int argc, char** argv) {
@@ -40,16 +42,20 @@ int run_program(int argc, char** argv) {
   app.set_version_flag("--version", "weightmap " WEIGHTMAP_VERSION);
   app.require_subcommand(0, 1)->footer(kFooter);
   Run run_chosen;
+  int failed = kFailed;
   for (const Command& command : kCommands) {
     CLI::App* parser = app.add_subcommand(command.name, command.summary);
-    parser->callback([&run_chosen, run = command.add(*parser)] { run_chosen = run; });
+    parser->callback([&, run = command.add(*parser), code = command.failed] {
+      run_chosen = run;
+      failed = code;
+    });
   }
   app.allow_extras();  // not of the commands: words before or instead of one are told first
   try {
     app.parse(argc, argv);
     if (const auto rest = app.remaining(); !rest.empty()) throw CLI::ExtrasError({rest[0]});
     if (!run_chosen) throw CLI::RequiredError("a command");
-    return finish_output(run_within_memory(run_chosen, app));
+    return finish_output(run_within_memory(run_chosen, app, failed), failed);
   } catch (const CLI::CallForVersion& version) {
     print("{}\n", version.what());
   } catch (const CLI::CallForHelp&) {

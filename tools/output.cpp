@@ -33,9 +33,9 @@ void print_error_json(const Error& error, std::string_view hint) {
   print_json(Json{{"error", std::move(told)}});
 }
 
-int exit_code(ErrorCode code) {
+int exit_code(ErrorCode code, int failed) {
   const bool stopped = code == ErrorCode::kCancelled && caught_signal() != 0;
-  return stopped ? kSignalled + caught_signal() : kFailed;
+  return stopped ? kSignalled + caught_signal() : failed;
 }
 
 }  // namespace
@@ -57,13 +57,13 @@ void print_json(const Json& object) {
   put("\n}\n");
 }
 
-int report(const Error& error, Style style, std::string_view hint) {
+int report(const Error& error, Style style, std::string_view hint, int failed) {
   if (style == Style::kJson) {
     print_error_json(error, hint);
   } else {
     print_error(error.message(), hint);
   }
-  return exit_code(error.code());
+  return exit_code(error.code(), failed);
 }
 
 int report_wrong_usage(std::string message, const std::string& command) {
@@ -76,13 +76,13 @@ int report_wrong_usage(std::string message, const std::string& command) {
   return kWrongUsage;
 }
 
-int finish_output(int code) {
+int finish_output(int code, int failed) {
   if (std::fflush(stdout) != 0) remember_write_error();
   if (first_write_error == 0) return code;
   // Whoever read the pipe has seen enough: not an error, but not all was told either.
   if (first_write_error == EPIPE) return kSignalled + SIGPIPE;
   print_error(fmt::format("standard output: {}", std::strerror(first_write_error)), {});
-  return kFailed;
+  return failed;
 }
 
 }  // namespace weightmap::tool

@@ -19,6 +19,8 @@ namespace weightmap::tool {
 inline constexpr int kDone = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kWrongUsage = 2;
+inline constexpr int kDifferent = 1;  // of diff, as diff(1) has them
+inline constexpr int kDiffFailed = 2;
 inline constexpr int kSignalled = 128;  // plus the signal's number, as a shell does
 
 using Json = nlohmann::ordered_json;
@@ -39,13 +41,14 @@ void print_json(const Json& object);  // one field a line
 
 enum class Style : bool { kText, kJson };
 
-// Tells why a command failed; returns the exit code that goes with it.
-int report(const Error& error, Style style, std::string_view hint = {});
+// Tells why a command failed; returns `failed`, or what goes with the signal that stopped it.
+int report(const Error& error, Style style, std::string_view hint = {}, int failed = kFailed);
 
 // The command line could not be understood, from the given command on: always text.
 int report_wrong_usage(std::string message, const std::string& command);
 
-// Flushes. Returns `code`, or another one when standard output could not take everything.
-int finish_output(int code);
+// Flushes. Returns `code`, or `failed` when standard output could not take everything, or what a
+// broken pipe ends with.
+int finish_output(int code, int failed = kFailed);
 
 }  // namespace weightmap::tool

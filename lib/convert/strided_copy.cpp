@@ -36,11 +36,7 @@ std::uint64_t extent_of(const Box& box, std::uint64_t element_bytes) {
 class RowMajorCopy {
  public:
   RowMajorCopy(const TensorView& tensor, const ReadExtent& read, const PutBytes& put)
-      : element_bytes_(dtype_info(tensor.dtype()).element_bits / 8),
-        read_(read),
-        put_(put),
-        block_(StridedCopyLimits::kBlockBytes),
-        source_(StridedCopyLimits::kBlockBytes) {
+      : element_bytes_(dtype_info(tensor.dtype()).element_bits / 8), read_(read), put_(put) {
     std::uint64_t step = element_bytes_;
     whole_.resize(tensor.shape().size());
     for (std::size_t i = whole_.size(); i-- > 0;) {
@@ -49,6 +45,10 @@ class RowMajorCopy {
                    .target_step = step};
       step *= whole_[i].size;
     }
+    constexpr std::uint64_t kMost = StridedCopyLimits::kBlockBytes;
+    if (count_of(whole_) == 0) return;
+    block_.resize(std::min(step, kMost));
+    source_.resize(std::min(extent_of(whole_, element_bytes_), kMost));
   }
 
   Result<void> run() {

@@ -3,3 +3,4 @@ run weightmap --help
 run weightmap convert --help
 run weightmap inspect --help
 run weightmap verify --help
+run weightmap diff --help

@@ -6,7 +6,7 @@ bars() { grep --only-matching --extended-regexp '[a-z]+ +[0-9]+% \[#* *\] [^<]* 
 as_pattern() { sed -E 's/ +[0-9]+%/ N%/; s/\[#* *\]/[###]/; s/[0-9]+(\.[0-9])? (B|KiB|MiB|GiB) of/N of/; s/[0-9]+ s left/N s left/'; }
 
 export PAUSE=1
-for command in "convert large.pt --no-sync" "verify large.wmap"; do
+for command in "convert large.pt --no-sync" "verify large.wmap" "diff large.pt large.wmap"; do
   for _ in {1..20}; do
     # shellcheck disable=SC2086 # a command line
     python3 "$CLI/pseudo_terminal.py" 100 "$WEIGHTMAP" $command >out

@@ -18,3 +18,4 @@ ls --almost-all
   tail --lines 1 out
 )
 python3 "$CLI/interrupt.py" SIGTERM "$WEIGHTMAP" verify new.wmap
+python3 "$CLI/interrupt.py" SIGTERM "$WEIGHTMAP" diff large.pt new.wmap
