@@ -31,6 +31,13 @@ class DraftReader : private CallReader {
     return draft;
   }
 
+  Result<TensorDraft> read(const GlobalName& function, std::span<const ValueId> arguments) {
+    TensorDraft draft;
+    run(function, arguments, draft);
+    if (has_failed()) return *failure();
+    return draft;
+  }
+
   using Rebuild = void (DraftReader::*)(TensorDraft&);
   struct Function {
     GlobalName name;
@@ -342,6 +349,13 @@ Result<TensorDraft> read_tensor_call(const Pickle& pickle,
                                      TorchStorages& storages,
                                      const PickleCall& call) {
   return DraftReader(pickle, storages).read(call);
+}
+
+Result<TensorDraft> read_tensor_arguments(const Pickle& pickle,
+                                          TorchStorages& storages,
+                                          const GlobalName& function,
+                                          std::span<const ValueId> arguments) {
+  return DraftReader(pickle, storages).read(function, arguments);
 }
 
 }  // namespace weightmap::checkpoint

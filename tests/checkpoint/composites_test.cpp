@@ -322,42 +322,6 @@ TEST_SUITE("checkpoint/composites") {
       CHECK(contains(found.error().message(), row.text));
     }
   }
-
-  TEST_CASE("tensors of subclasses are records that keep their tensors") {
-    struct Row {
-      std::string value;
-      std::string shown;
-    };
-    const std::string mine = global("my.module", "MyTensor");
-    const std::string wrapper =
-        call(global("torch._tensor", "_rebuild_from_type_v2"),
-             {utils("_rebuild_wrapper_subclass"), mine,
-              tuple({mine, global("torch", "float32"), sizes({4}), sizes({1}), integer(0)}),
-              dict({text("inner"), tensor()})});
-    const std::string shown =
-        "torch._tensor._rebuild_from_type_v2(torch._utils._rebuild_wrapper_subclass, "
-        "my.module.MyTensor, (my.module.MyTensor, float32, (4), (1), 0), {'inner': tensor0})";
-    const Row rows[] = {
-        {wrapper, shown},
-        {call(utils("_rebuild_parameter"), {wrapper, boolean(true), "N"}),
-         "torch._utils._rebuild_parameter(" + shown + ", True, None)"},
-        {call(global("torch.nn.parameter", "Parameter"), {call(global("m", "f"), {tensor()})}),
-         "torch.nn.parameter.Parameter(m.f(tensor0))"},
-        {call(utils("_rebuild_device_tensor_from_cpu_tensor"), {tensor(), text("xla")}),
-         "torch._utils._rebuild_device_tensor_from_cpu_tensor(tensor0, 'xla')"},
-        {call(global("torch._tensor", "_rebuild_from_type_v2"),
-              {global("m", "f"), global("torch", "Tensor"), tuple({tensor()}), "}"}),
-         "torch._tensor._rebuild_from_type_v2(m.f, torch.Tensor, (tensor0), {})"},
-    };
-    for (const Row& row : rows) {
-      CAPTURE(row.shown);
-      const auto found = opened(row.value);
-      REQUIRE_MESSAGE(found, message_of(found));
-      CHECK(show(found->values) == "{'w': " + row.shown + "}");
-      CHECK(found->tensors.size() == 1);
-      CHECK(found->composites.empty());
-    }
-  }
 }
 
 }  // namespace
