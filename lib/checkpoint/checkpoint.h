@@ -76,6 +76,7 @@ struct Composite {
   Dtype dtype = Dtype::kFloat32;  // of what it stands for, as its flags and shape are
   bool requires_grad = false;
   bool is_parameter = false;
+  bool is_buffer = false;  // as a tensor's
   std::vector<std::int64_t> shape;
   std::vector<CompositePart> parts;
   std::vector<double> reals;

@@ -33,6 +33,7 @@ std::uint16_t flags_of(const checkpoint::Tensor& tensor) {
 std::uint16_t flags_of(const checkpoint::Composite& composite) {
   unsigned flags = 0;
   if (composite.is_parameter) flags |= format::kParameter;
+  if (composite.is_buffer) flags |= format::kBuffer;
   if (composite.requires_grad) flags |= format::kRequiresGrad;
   return static_cast<std::uint16_t>(flags);
 }

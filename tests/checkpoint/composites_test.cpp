@@ -133,6 +133,10 @@ std::string sparse(const std::string& layout, const std::vector<std::string>& da
   return call(utils("_rebuild_sparse_tensor"), {known, tuple(data)});
 }
 
+std::string script_sparse(const std::vector<std::string>& arguments) {
+  return call(utils("_rebuild_sparse_tensor"), arguments);
+}
+
 std::string nested(const std::vector<std::string>& parts) {
   return call(utils("_rebuild_nested_tensor"), parts);
 }
@@ -172,6 +176,28 @@ TEST_SUITE("checkpoint/composites") {
       CHECK(nodes.at("again") == nodes.at("coo"));
       CHECK(found->composites.size() == expected.size() - 1);
       CHECK(found->values.node(nodes.at("csr.values")).kind == ValueKind::kTensor);
+    }
+  }
+
+  TEST_CASE("TorchScript's sparse and quantized buffers are what PyTorch sees in them") {
+    const auto found = checkpoint::open_checkpoint(fixture("script-2.13.pt"), {});
+    REQUIRE_MESSAGE(found, message_of(found));
+    CHECK(broken_promise(*found) == "");
+    const json expected = json::parse(read_file(fixture("script-2.13.parts.json")));
+    REQUIRE(expected.size() == 7);
+    // In the state of the module, which is an object.
+    const std::uint32_t state = found->values.items(found->values.root())[2];
+    const auto items = found->values.items(state);
+    for (const json& one : expected) {
+      const std::string name = one.at("name");
+      CAPTURE(name);
+      const auto key = std::ranges::find(
+          items, name, [&](std::uint32_t node) { return std::string(found->values.text(node)); });
+      REQUIRE(key != items.end());
+      const ValueNode& node = found->values.node(key[1]);
+      REQUIRE(node.kind == ValueKind::kComposite);
+      compare(one, *found, found->composites.at(node.number));
+      CHECK(found->composites.at(node.number).is_buffer);
     }
   }
 
@@ -300,6 +326,21 @@ TEST_SUITE("checkpoint/composites") {
          "its shape is not that"},
         {sparse(csr, {longs({3}), longs({2}), floats({3}), sizes({2, 2})}), corrupt,
          "not one value for each index"},
+        {script_sparse({integer(3), sizes({3}), boolean(false)}), unsupported,
+         "the layout 3, which is not known"},
+        {script_sparse({integer(1), "N"}), corrupt, "the shape is not a tuple"},
+        {script_sparse({integer(1), sizes({3}), integer(0)}), corrupt,
+         "requires_grad is not True or False"},
+        {script_sparse({integer(1), sizes({3}), boolean(false), longs({1, 2})}), corrupt,
+         "the part `values` is missing"},
+        {script_sparse({integer(1), sizes({3}), boolean(false), longs({1, 2}), floats({2})}),
+         corrupt, "the hooks is missing"},
+        {script_sparse(
+             {integer(1), sizes({4, 4}), boolean(false), longs({1, 2}), floats({2}), kHooks}),
+         corrupt, "its shape is not that"},
+        {script_sparse(
+             {integer(2), sizes({3}), boolean(false), longs({1, 2}), floats({2}), kHooks, kHooks}),
+         unsupported, "has more"},
         {nested({floats({4}), longs({1, 1}), longs({1, 1})}), corrupt,
          "the part `offsets` is missing"},
         {nested({floats({2, 2}), longs({1, 1}), longs({1, 1}), longs({1})}), corrupt,
