@@ -135,7 +135,8 @@ Result<void> Pickler::visit_tensor(std::uint32_t node) {
   const auto number = static_cast<std::uint32_t>(value.number);
   const bool is_strided = value.kind == ValueKind::kTensor;
   const bool with_attributes = selection_.has_attributes[node];
-  ++tensor_count_;
+  const bool is_part = is_strided && file_.tensor(number).is_part();
+  if (!is_part) ++tensor_count_;
   if (is_strided && file_.tensor(number).is_uninitialized()) {
     Result<void> written = tensors_.write(number);
     remember(node);
