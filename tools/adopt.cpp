@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <filesystem>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +10,7 @@
 #include "output.h"
 #include "progress.h"
 #include "stop_signal.h"
+#include "target_name.h"
 #include "terminal.h"
 
 namespace weightmap::tool {
@@ -88,9 +88,7 @@ std::string_view hint_for(const Error& error) {
 }
 
 int run(Arguments& arguments) {
-  if (arguments.target.empty()) {
-    arguments.target = std::filesystem::path(arguments.source).replace_extension(".wmap");
-  }
+  if (arguments.target.empty()) arguments.target = adopted_name(arguments.source);
   arguments.options.digests = !arguments.no_digest;
   arguments.options.sync = !arguments.no_sync;
   catch_stop_signals();
@@ -108,7 +106,8 @@ Run add_adopt(CLI::App& app) {
   AdoptOptions& options = arguments->options;
   add_operand(app, arguments->source, "IN", "the checkpoint, which stays where it is")->required();
   add_operand(app, arguments->target, "OUT",
-              "the weight file, in the same directory; if absent, IN with .wmap as extension");
+              "the weight file, in the directory of what it refers to; if absent, IN with .wmap as "
+              "extension, or model.wmap in the directory IN");
   add_key(app, options.checkpoint.root, "--root", "take only what is under this dotted key");
   app.add_flag("--no-digest", arguments->no_digest,
                "do not read the tensors: verify then cannot check their bytes");

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "output.h"
 #include "progress.h"
 #include "stop_signal.h"
+#include "target_name.h"
 
 namespace weightmap::tool {
 namespace {
@@ -118,29 +118,8 @@ std::string_view hint_for(const Error& error) {
   return error.code() == ErrorCode::kExists ? "to replace it all the same, add --force" : "";
 }
 
-// The path of a directory without what its name does not need: `a/` and `.` are `a` and `/.../b`.
-std::filesystem::path plain_directory(std::filesystem::path path) {
-  if (path.empty()) path = ".";
-  path = (path / "").parent_path();
-  const bool has_name = path.filename() != "." && path.filename() != "..";
-  return has_name ? path : (std::filesystem::absolute(path).lexically_normal() / "").parent_path();
-}
-
-// `model.pt` and `model.safetensors.index.json` -> `model.wmap`, `checkpoint/` -> `checkpoint.wmap`
-std::string default_target(const std::string& source) {
-  std::filesystem::path path(source);
-  if (path.filename() == ".metadata") path.remove_filename();
-  std::error_code ignored;
-  if (path.filename().empty() || std::filesystem::is_directory(path, ignored)) {
-    return plain_directory(path).string() + ".wmap";
-  }
-  const bool is_index = path.extension() == ".json" && path.stem().extension() == ".index";
-  if (is_index) path.replace_extension().replace_extension();
-  return path.replace_extension(".wmap");
-}
-
 int run(Arguments& arguments) {
-  if (arguments.target.empty()) arguments.target = default_target(arguments.source);
+  if (arguments.target.empty()) arguments.target = converted_name(arguments.source);
   arguments.options.sync = !arguments.no_sync;
   const auto outcome = convert(arguments);
   if (!outcome) return report(outcome.error(), arguments.style, hint_for(outcome.error()));

@@ -190,8 +190,9 @@ std::string composite_line(const CompositeView& composite) {
   for (const double real : composite.reals()) {
     words.push_back(real_text(real));
   }
+  const bool has_strides = composite.kind() == CompositeKind::kWrapperSubclass;
   for (const std::int64_t integer : composite.integers()) {
-    words.push_back(std::to_string(integer));
+    if (!has_strides) words.push_back(std::to_string(integer));
   }
   for (const CompositePart& part : composite.parts()) {
     words.push_back(printable(part.role));

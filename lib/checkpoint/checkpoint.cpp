@@ -67,8 +67,27 @@ Error not_a_checkpoint(const std::string& path, FileKind kind) {
           concat(path, ": is ", file_kind_text(kind), is_known ? other->advice : "")};
 }
 
+// Of a directory that another framework made.
+std::string_view framework_in(const std::vector<std::string>& names) {
+  const auto has = [&](std::string_view name) { return std::ranges::count(names, name) > 0; };
+  if (has("saved_model.pb")) {
+    return "is a TensorFlow SavedModel: read it with tf.saved_model.load and torch.save its "
+           "variables as tensors";
+  }
+  const bool has_index =
+      std::ranges::any_of(names, [](const std::string& name) { return name.ends_with(".index"); });
+  if (has("checkpoint") && has_index) {
+    return "holds a TensorFlow checkpoint: read it with tf.train.load_checkpoint and torch.save "
+           "its variables as tensors";
+  }
+  return "";
+}
+
 // What is in a directory, and what to give instead when that is certain.
 Error no_checkpoint_in(const std::string& path, const std::vector<std::string>& names) {
+  if (const auto framework = framework_in(names); !framework.empty()) {
+    return {ErrorCode::kWrongKind, concat(path, ": ", framework)};
+  }
   std::vector<std::string_view> files;
   for (const std::string& name : names) {
     if (is_checkpoint_name(name)) files.emplace_back(name);

@@ -69,18 +69,23 @@ struct CompositePart {
   std::uint32_t tensor = 0;  // in Checkpoint::tensors; no other part's and no kTensor node's
 };
 
-// One object that several tensors make up: quantized, sparse, nested ...
+// One object that several tensors make up: quantized, sparse, nested ... Of a tensor subclass, the
+// tensors in its node's attributes are parts, too.
 struct Composite {
   CompositeKind kind = CompositeKind::kQuantizedPerTensor;
   Dtype dtype = Dtype::kFloat32;  // of what it stands for, as its flags and shape are
   bool requires_grad = false;
   bool is_parameter = false;
+  bool is_buffer = false;  // as a tensor's
   std::vector<std::int64_t> shape;
   std::vector<CompositePart> parts;
   std::vector<double> reals;
   std::vector<std::int64_t> integers;
   std::string class_name;  // wrapper_subclass: "module.Class"
 };
+
+// The attribute that stands for the whole state of a tensor of a subclass, where that is no dict.
+inline constexpr std::string_view kStateAttribute = "__setstate__";
 
 struct Checkpoint {
   std::vector<io::File> files;  // at least one

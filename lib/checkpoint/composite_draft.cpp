@@ -10,16 +10,17 @@ namespace {
 
 struct Layout {
   std::string_view name;
+  std::int64_t number;  // c10::Layout
   CompositeKind kind;
   std::array<std::string_view, 2> indices;  // in the order of the arguments; the values follow
 };
 
 constexpr auto kLayouts = std::to_array<Layout>({
-    {"torch.sparse_coo", CompositeKind::kSparseCoo, {"indices", ""}},
-    {"torch.sparse_csr", CompositeKind::kSparseCsr, {"crow_indices", "col_indices"}},
-    {"torch.sparse_csc", CompositeKind::kSparseCsc, {"ccol_indices", "row_indices"}},
-    {"torch.sparse_bsr", CompositeKind::kSparseBsr, {"crow_indices", "col_indices"}},
-    {"torch.sparse_bsc", CompositeKind::kSparseBsc, {"ccol_indices", "row_indices"}},
+    {"torch.sparse_coo", 1, CompositeKind::kSparseCoo, {"indices", ""}},
+    {"torch.sparse_csr", 2, CompositeKind::kSparseCsr, {"crow_indices", "col_indices"}},
+    {"torch.sparse_csc", 4, CompositeKind::kSparseCsc, {"ccol_indices", "row_indices"}},
+    {"torch.sparse_bsr", 5, CompositeKind::kSparseBsr, {"crow_indices", "col_indices"}},
+    {"torch.sparse_bsc", 6, CompositeKind::kSparseBsc, {"ccol_indices", "row_indices"}},
 });
 
 void add_part(CallReader& from, std::string_view role, CompositeDraft& draft) {
@@ -41,6 +42,22 @@ const Layout* read_layout(CallReader& from) {
   if (found != kLayouts.end()) return found;
   from.fail(ErrorCode::kUnsupported, concat("the layout ", quoted(name), ", which is not known"));
   return nullptr;
+}
+
+const Layout* read_layout_number(CallReader& from) {
+  const std::int64_t number = from.integer("the layout");
+  const auto* found = std::ranges::find(kLayouts, number, &Layout::number);
+  if (found != kLayouts.end()) return found;
+  from.fail(ErrorCode::kUnsupported, concat("the layout ", number, ", which is not known"));
+  return nullptr;
+}
+
+void add_sparse_parts(CallReader& from, const Layout& layout, CompositeDraft& draft) {
+  draft.kind = layout.kind;
+  for (const std::string_view role : layout.indices) {
+    if (!role.empty()) add_part(from, role, draft);
+  }
+  add_part(from, "values", draft);
 }
 
 void no_more(CallReader& from) {
@@ -80,11 +97,7 @@ CompositeDraft read_sparse(CallReader& from, std::span<const ValueId>& shape) {
   if (from.has_failed()) return draft;
   const CallReader::Call outer = from.call();
   from.set_call({outer.function, data});
-  draft.kind = layout->kind;
-  for (const std::string_view role : layout->indices) {
-    if (!role.empty()) add_part(from, role, draft);
-  }
-  add_part(from, "values", draft);
+  add_sparse_parts(from, *layout, draft);
   shape = from.sizes("the shape");
   // Since 2.1.
   const bool tells_coalesced = draft.kind == CompositeKind::kSparseCoo && from.has_next();
@@ -95,6 +108,24 @@ CompositeDraft read_sparse(CallReader& from, std::span<const ValueId>& shape) {
   }
   no_more(from);
   from.set_call(outer);
+  return draft;
+}
+
+bool is_script_sparse(const CallReader& from) {
+  return from.has_next() && from.value(from.call().arguments[0]).kind == PickleKind::kInt;
+}
+
+// torch/csrc/jit/serialization/pickler.cpp of 1.10 to 2.13.
+CompositeDraft read_script_sparse(CallReader& from,
+                                  std::span<const ValueId>& shape,
+                                  bool& requires_grad) {
+  CompositeDraft draft;
+  const Layout* layout = read_layout_number(from);
+  if (layout == nullptr) return draft;
+  shape = from.sizes("the shape");
+  requires_grad = from.boolean("requires_grad");
+  add_sparse_parts(from, *layout, draft);
+  from.no_hooks();
   return draft;
 }
 

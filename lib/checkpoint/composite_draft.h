@@ -33,6 +33,13 @@ CompositeDraft read_quantizer(CallReader& from);
 // `_rebuild_sparse_tensor`. The shape refers to the pickle.
 CompositeDraft read_sparse(CallReader& from, std::span<const ValueId>& shape);
 
+// The same as TorchScript calls it: (layout, shape, requires_grad, parts ..., hooks), where the
+// layout is a number. Whether the next argument is one.
+bool is_script_sparse(const CallReader& from);
+CompositeDraft read_script_sparse(CallReader& from,
+                                  std::span<const ValueId>& shape,
+                                  bool& requires_grad);
+
 // `_rebuild_nested_tensor`
 CompositeDraft read_nested(CallReader& from);
 

@@ -72,6 +72,19 @@ std::optional<Dtype> dtype_of_storage_class(std::string_view name) {
   return static_cast<Dtype>(found - kScalarTypes.begin());
 }
 
+std::optional<Dtype> dtype_of_tensor_class(const GlobalName& name) {
+  constexpr auto kTyped = std::to_array<std::string_view>(
+      {"Byte", "Char", "Short", "Int", "Long", "Half", "Float", "Double", "Bool", "BFloat16"});
+  constexpr std::string_view kTensor = "Tensor";
+  const bool is_class =
+      (name.module == "torch" || name.module == "torch.cuda") && name.name.ends_with(kTensor);
+  if (!is_class) return std::nullopt;
+  const auto type = name.name.substr(0, name.name.size() - kTensor.size());
+  if (type.empty() && name.module == "torch") return Dtype::kFloat32;
+  if (std::ranges::find(kTyped, type) == kTyped.end()) return std::nullopt;
+  return dtype_of_storage_class(concat(type, kSuffix));
+}
+
 std::optional<std::string> storage_class_of(Dtype dtype) {
   constexpr auto kTyped = std::to_array<Dtype>(
       {Dtype::kUInt8, Dtype::kInt8, Dtype::kInt16, Dtype::kInt32, Dtype::kInt64, Dtype::kFloat16,

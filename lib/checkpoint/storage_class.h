@@ -7,6 +7,8 @@
 
 #include "weightmap/dtype.h"
 
+#include "checkpoint/globals.h"
+
 namespace weightmap::checkpoint {
 
 // The element type of one of PyTorch's storage classes by its name alone ("FloatStorage"), as
@@ -16,5 +18,10 @@ std::optional<Dtype> dtype_of_storage_class(std::string_view name);
 // The class in the module `torch` that Python's torch.save writes for a dtype: "FloatStorage".
 // Nothing: dtypes since 2.1 have none, and lie in storages without a type.
 std::optional<std::string> storage_class_of(Dtype dtype);
+
+// The element type of one of PyTorch's tensor classes: `torch.FloatTensor`,
+// `torch.cuda.ByteTensor`; `torch.Tensor` is one of floats. Nothing: no such class, or one of
+// sparse tensors.
+std::optional<Dtype> dtype_of_tensor_class(const GlobalName& name);
 
 }  // namespace weightmap::checkpoint

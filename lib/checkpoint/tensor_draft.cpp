@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "checkpoint/call_reader.h"
+#include "checkpoint/storage_class.h"
 
 namespace weightmap::checkpoint {
 namespace {
@@ -27,6 +28,13 @@ class DraftReader : private CallReader {
   Result<TensorDraft> read(const PickleCall& call) {
     TensorDraft draft;
     read_call(call, draft);
+    if (has_failed()) return *failure();
+    return draft;
+  }
+
+  Result<TensorDraft> read(const GlobalName& function, std::span<const ValueId> arguments) {
+    TensorDraft draft;
+    run(function, arguments, draft);
     if (has_failed()) return *failure();
     return draft;
   }
@@ -55,6 +63,7 @@ class DraftReader : private CallReader {
   void rebuild_parameter_with_state(TensorDraft& draft);
   void rebuild_from_type(TensorDraft& draft);
   void parameter(TensorDraft& draft);
+  void variable(TensorDraft& draft);
   void uninitialized_parameter(TensorDraft& draft);
   void uninitialized_buffer(TensorDraft& draft);
 
@@ -63,12 +72,23 @@ class DraftReader : private CallReader {
   void lazy_bits(TensorDraft& draft);
   void attributes(TensorDraft& draft);
   void old_state(const PickleCall& of, TensorDraft& draft);
+  void old_tensor(const PickleCall& of, Dtype dtype, TensorDraft& draft);
 
   TorchStorages& storages_;
   int wrappers_ = 0;
 };
 
 constexpr GlobalName kParameter{"torch.nn.parameter", "Parameter"};
+constexpr GlobalName kVariable{"torch.autograd.variable", "Variable"};
+
+// Whether a call of a tensor class makes a tensor as 0.1 pickled them.
+bool is_old_tensor(const Pickle& pickle, const PickleCall& call) {
+  if (call.state == kNoValue || !pickle.items_of(pickle.values[call.arguments]).empty()) {
+    return false;
+  }
+  const PickleValue& state = pickle.values[call.state];
+  return state.kind == PickleKind::kTuple && state.range.size == 4;
+}
 
 bool is_plain_type(const GlobalName& type) {
   return type == kParameter || type == GlobalName{"torch", "Tensor"};
@@ -88,6 +108,7 @@ constexpr DraftReader::Function DraftReader::kFunctions[] = {
     {{"torch._tensor", "_rebuild_from_type"}, &DraftReader::rebuild_from_type},
     {{"torch._tensor", "_rebuild_from_type_v2"}, &DraftReader::rebuild_from_type},
     {kParameter, &DraftReader::parameter},
+    {kVariable, &DraftReader::variable},
     {{"torch.nn.parameter", "UninitializedParameter"}, &DraftReader::uninitialized_parameter},
     {{"torch.nn.parameter", "UninitializedBuffer"}, &DraftReader::uninitialized_buffer},
 };
@@ -106,6 +127,7 @@ void DraftReader::read_call(const PickleCall& call, TensorDraft& draft) {
   if (call.keyword_arguments != kNoValue || call.appended.size != 0 || call.set_items.size != 0) {
     return fail(ErrorCode::kUnsupported, "a tensor that is changed after it was made");
   }
+  if (const auto dtype = dtype_of_tensor_class(function)) return old_tensor(call, *dtype, draft);
   run(function, pickle().items_of(value(call.arguments)), draft);
   set_call({function, {}});
   if (call.state != kNoValue) old_state(call, draft);
@@ -163,7 +185,9 @@ void DraftReader::rebuild_quantized(TensorDraft& draft) {
 }
 
 void DraftReader::rebuild_sparse(TensorDraft& draft) {
-  draft.composite = read_sparse(*this, draft.shape);
+  draft.composite = is_script_sparse(*this)
+                        ? read_script_sparse(*this, draft.shape, draft.tensor.requires_grad)
+                        : read_sparse(*this, draft.shape);
 }
 
 void DraftReader::rebuild_nested(TensorDraft& draft) {
@@ -204,6 +228,11 @@ void DraftReader::parameter(TensorDraft& draft) {
   data(draft);
   draft.tensor.is_parameter = true;
   draft.tensor.requires_grad = has_next() ? boolean("requires_grad") : true;
+}
+
+// Before 0.4: Variable(data), then its state.
+void DraftReader::variable(TensorDraft& draft) {
+  data(draft);
 }
 
 void DraftReader::uninitialized_parameter(TensorDraft& draft) {
@@ -278,8 +307,8 @@ void DraftReader::attributes(TensorDraft& draft) {
 // (requires_grad, volatile, hooks), which Parameter.__setstate__ still takes.
 void DraftReader::old_state(const PickleCall& of, TensorDraft& draft) {
   const PickleValue& state = value(of.state);
-  const bool is_parameter = call().function == kParameter;
-  if (!is_parameter || state.kind != PickleKind::kTuple || state.range.size != 3) {
+  const bool has_one = call().function == kParameter || call().function == kVariable;
+  if (!has_one || state.kind != PickleKind::kTuple || state.range.size != 3) {
     return fail(ErrorCode::kUnsupported, "a tensor with a state of this kind");
   }
   set_call({call().function, pickle().items_of(state)});
@@ -288,12 +317,24 @@ void DraftReader::old_state(const PickleCall& of, TensorDraft& draft) {
   no_hooks();
 }
 
+// 0.1: torch.FloatTensor(), whose state is (storage, offset, shape, strides).
+void DraftReader::old_tensor(const PickleCall& of, Dtype dtype, TensorDraft& draft) {
+  if (!is_old_tensor(pickle(), of)) {
+    return fail(ErrorCode::kUnsupported, "a tensor with a state of this kind");
+  }
+  set_call({call().function, pickle().items_of(value(of.state))});
+  rebuild(draft);
+  if (!has_failed() && draft.tensor.dtype != dtype) {
+    fail(ErrorCode::kCorrupt, concat("a storage of ", dtype_name(draft.tensor.dtype)));
+  }
+}
+
 bool is_from_type(const GlobalName& name) {
   return name.module == "torch._tensor" && name.name.starts_with("_rebuild_from_type");
 }
 
 bool wraps_data(const GlobalName& name) {
-  return name == kParameter ||
+  return name == kParameter || name == kVariable ||
          (name.module == "torch._utils" && name.name.starts_with("_rebuild_parameter"));
 }
 
@@ -316,7 +357,7 @@ bool enter_type(const Pickle& pickle, GlobalName& name, std::span<const ValueId>
 }  // namespace
 
 bool makes_tensor(const GlobalName& global) {
-  return DraftReader::find(global) != nullptr;
+  return DraftReader::find(global) != nullptr || dtype_of_tensor_class(global).has_value();
 }
 
 // Follows parameters and types down to what they wrap. What is wrong on the way is left to the
@@ -330,6 +371,7 @@ bool makes_plain_tensor(const Pickle& pickle, const PickleCall& call) {
     auto arguments = pickle.items_of(pickle.values[wrapper->arguments]);
     if (is_from_type(name) && !enter_type(pickle, name, arguments)) return false;
     if (!makes_tensor(name)) return false;
+    if (dtype_of_tensor_class(name)) return is_old_tensor(pickle, *wrapper);
     if (!wraps_data(name) || arguments.empty()) return true;
     const PickleValue& data = pickle.values[arguments[0]];
     if (data.kind != PickleKind::kCall) return true;
@@ -342,6 +384,13 @@ Result<TensorDraft> read_tensor_call(const Pickle& pickle,
                                      TorchStorages& storages,
                                      const PickleCall& call) {
   return DraftReader(pickle, storages).read(call);
+}
+
+Result<TensorDraft> read_tensor_arguments(const Pickle& pickle,
+                                          TorchStorages& storages,
+                                          const GlobalName& function,
+                                          std::span<const ValueId> arguments) {
+  return DraftReader(pickle, storages).read(function, arguments);
 }
 
 }  // namespace weightmap::checkpoint

@@ -41,4 +41,10 @@ Result<TensorDraft> read_tensor_call(const Pickle& pickle,
                                      TorchStorages& storages,
                                      const PickleCall& call);
 
+// The same of a function and its arguments, where the pickle does not call it itself.
+Result<TensorDraft> read_tensor_arguments(const Pickle& pickle,
+                                          TorchStorages& storages,
+                                          const GlobalName& function,
+                                          std::span<const ValueId> arguments);
+
 }  // namespace weightmap::checkpoint

@@ -13,9 +13,10 @@ namespace weightmap::checkpoint {
 enum class Role : std::uint8_t {
   kPlain,  // no call, or a class that is only named
   kTensor,
-  kMapping,  // pairs from the argument, pairs set, attributes
-  kItems,    // items of the argument
-  kText,     // made from the arguments alone
+  kSubclass,  // a tensor of a subclass
+  kMapping,   // pairs from the argument, pairs set, attributes
+  kItems,     // items of the argument
+  kText,      // made from the arguments alone
   kOpaque,
 };
 

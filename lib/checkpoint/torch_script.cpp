@@ -130,11 +130,14 @@ Result<void> TorchScript::mark(std::uint32_t module, std::uint32_t state) {
   };
   for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
     const ValueNode& value = graph.node(items[i + 1]);
-    if (value.kind != ValueKind::kTensor) continue;
-    Tensor& tensor = archive_.checkpoint().tensors[value.number];
     const std::string_view name = graph.text(items[i]);
-    tensor.is_parameter = tensor.is_parameter || has((*found)->parameters, name);
-    tensor.is_buffer = !tensor.is_parameter && (tensor.is_buffer || has((*found)->buffers, name));
+    const auto mark = [&](auto& of) {
+      of.is_parameter = of.is_parameter || has((*found)->parameters, name);
+      of.is_buffer = !of.is_parameter && (of.is_buffer || has((*found)->buffers, name));
+    };
+    Checkpoint& checkpoint = archive_.checkpoint();
+    if (value.kind == ValueKind::kTensor) mark(checkpoint.tensors[value.number]);
+    if (value.kind == ValueKind::kComposite) mark(checkpoint.composites[value.number]);
   }
   return {};
 }

@@ -163,6 +163,47 @@ Result<std::uint32_t> TorchTensors::add_part(ValueId value) {
   return add_tensor(*draft);
 }
 
+Result<std::uint32_t> TorchTensors::read_strided(const SubclassCall& call) {
+  const auto draft = read_tensor_arguments(pickle_, storages_, call.function, call.arguments);
+  if (!draft) return draft.error();
+  return add_tensor(*draft);
+}
+
+// requires_grad is the composite's.
+std::uint32_t TorchTensors::add_strided(const SubclassCall& call, std::uint32_t tensor) {
+  Tensor& values = into_.tensors[tensor];
+  const auto shape = into_.shape(values);
+  Composite composite{.kind = CompositeKind::kWrapperSubclass,
+                      .dtype = values.dtype,
+                      .requires_grad = std::exchange(values.requires_grad, false),
+                      .shape = {shape.begin(), shape.end()},
+                      .parts = {{std::string("values"), tensor}},
+                      .class_name = global_text(call.type)};
+  return add(std::move(composite));
+}
+
+Result<std::uint32_t> TorchTensors::add_wrapper(const SubclassCall& call,
+                                                const WrapperDraft& draft) {
+  Composite composite{.kind = CompositeKind::kWrapperSubclass,
+                      .dtype = draft.dtype,
+                      .requires_grad = draft.requires_grad,
+                      .class_name = global_text(call.type)};
+  if (auto checked = check_rank(draft.shape.size()); !checked) return checked.error();
+  if (auto added = add_sizes(draft.shape, composite.shape); !added) return added.error();
+  if (auto added = add_sizes(draft.strides, composite.integers); !added) return added.error();
+  composite.integers.push_back(draft.offset);
+  if (!checked_element_count(composite.shape)) {
+    return corrupt(concat("a shape of ", list_text(composite.shape)));
+  }
+  return add(std::move(composite));
+}
+
+std::uint32_t TorchTensors::add(Composite composite) {
+  budget_.spend(kCompositeUnits + composite.class_name.size());
+  into_.composites.push_back(std::move(composite));
+  return static_cast<std::uint32_t>(into_.composites.size() - 1);
+}
+
 // What PyTorch derives from the parts.
 Result<void> TorchTensors::complete(Composite& composite) const {
   const Tensor& values = part_of(into_, composite, "values");

@@ -10,6 +10,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/graph_builder.h"
 #include "checkpoint/pickle.h"
+#include "checkpoint/subclass_draft.h"
 #include "checkpoint/tensor_draft.h"
 #include "checkpoint/torch_storages.h"
 
@@ -35,10 +36,20 @@ class TorchTensors {
   // (tensor_draft.h).
   Result<TorchTensor> read(const PickleCall& call);
 
+  // Adds the tensor over a storage that becomes one of a subclass. Errors as above.
+  // REQUIRES: call.is_strided().
+  Result<std::uint32_t> read_strided(const SubclassCall& call);
+
+  // Adds the composite that such a tensor, or a wrapper, is; a wrapper's parts are the tensors of
+  // its state, which the composite does not list. Both return its number in Checkpoint::composites.
+  std::uint32_t add_strided(const SubclassCall& call, std::uint32_t tensor);
+  Result<std::uint32_t> add_wrapper(const SubclassCall& call, const WrapperDraft& draft);
+
  private:
   Result<std::uint32_t> add_tensor(const TensorDraft& draft);
   Result<TorchTensor> add_composite(const TensorDraft& draft);
   Result<std::uint32_t> add_part(ValueId value);
+  std::uint32_t add(Composite composite);
   Result<void> add_sizes(std::span<const ValueId> ids, std::vector<std::int64_t>& sizes);
   Result<void> complete(Composite& composite) const;
 

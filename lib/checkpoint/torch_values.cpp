@@ -18,6 +18,8 @@
 
 #include "base/text.h"
 #include "checkpoint/graph_builder.h"
+#include "checkpoint/subclass_draft.h"
+#include "checkpoint/subclass_nodes.h"
 #include "checkpoint/tensor_draft.h"
 #include "checkpoint/text_calls.h"
 #include "checkpoint/torch_classes.h"
@@ -45,7 +47,7 @@ struct Frame {
   ValueId value = kNoValue;
   Role role = Role::kPlain;
   ValueKind kind = ValueKind::kNone;
-  std::uint32_t tensor = 0;  // or composite
+  std::uint32_t tensor = kUnseen;  // or composite
   // Places in ValueWalk::pending_: the children, the next one, and keys and values among them.
   std::uint32_t begin = 0;
   std::uint32_t next = 0;
@@ -61,6 +63,7 @@ class ValueWalk {
         budget_(units_for(pickle)),
         graph_(budget_),
         tensors_(pickle, find_storage, budget_, into),
+        subclass_nodes_(graph_, budget_, into),
         nodes_(pickle.values.size(), kUnseen),
         global_texts_(pickle.globals.size()) {
     for (const GlobalName& name : pickle.globals)
@@ -73,6 +76,7 @@ class ValueWalk {
   Result<void> visit(ValueId id);
   Result<void> visit_call(ValueId id, const PickleCall& call);
   Result<void> visit_tensor(ValueId id, const PickleCall& call);
+  Result<void> visit_subclass(ValueId id, const PickleCall& call, const SubclassCall& subclass);
   Result<void> open(Frame frame);
   Result<void> leave();
 
@@ -93,6 +97,7 @@ class ValueWalk {
   Result<NodeId> close_items(const Frame& frame);
   Result<NodeId> close_mapping(const Frame& frame);
   Result<NodeId> close_opaque(const Frame& frame);
+  Result<NodeId> close_subclass(const Frame& frame);
   TextRange factory_text(const Frame& frame);
 
   std::string path() const;
@@ -103,12 +108,14 @@ class ValueWalk {
   Budget budget_;
   GraphBuilder graph_;
   TorchTensors tensors_;
+  SubclassNodes subclass_nodes_;
   std::vector<NodeId> nodes_;            // by ValueId
   std::vector<Class> classes_;           // by place in Pickle::globals, as the next
   std::vector<TextRange> global_texts_;  // "module\nname", once it is used
   std::vector<Frame> frames_;
   std::vector<ValueId> pending_;  // the children of all frames
   std::vector<NodeId> children_;  // those of the frame that is being closed
+  std::uint32_t subclasses_ = 0;  // frames of tensors of subclasses
 };
 
 Result<ValueGraph> ValueWalk::run() {
@@ -182,12 +189,14 @@ Result<void> ValueWalk::open(Frame frame) {
   frame.next = frame.begin;
   frame.end = pending_end();
   frames_.push_back(frame);
+  if (frame.role == Role::kSubclass) ++subclasses_;
   return {};
 }
 
 Result<void> ValueWalk::leave() {
   const Frame frame = frames_.back();
   frames_.pop_back();
+  if (frame.role == Role::kSubclass) --subclasses_;
   children_.clear();
   for (std::uint32_t i = frame.begin; i < frame.end; ++i) {
     children_.push_back(nodes_[pending_[i]]);
@@ -244,7 +253,12 @@ std::optional<std::uint32_t> ValueWalk::slot_of(ValueId id) const {
 
 Result<void> ValueWalk::visit_call(ValueId id, const PickleCall& call) {
   const Class& of = class_of_call(call);
-  if (of.role == Role::kTensor && makes_plain_tensor(pickle_, call)) return visit_tensor(id, call);
+  if (of.role == Role::kTensor) {
+    if (makes_plain_tensor(pickle_, call)) return visit_tensor(id, call);
+    if (const auto subclass = subclass_call(pickle_, call)) {
+      return visit_subclass(id, call, *subclass);
+    }
+  }
   const bool has_keywords = call.keyword_arguments != kNoValue;
   const bool is_changed =
       call.appended.size > 0 || call.set_items.size > 0 || call.state != kNoValue;
@@ -279,6 +293,22 @@ Result<void> ValueWalk::visit_tensor(ValueId id, const PickleCall& call) {
                     .tensor = tensor->number,
                     .begin = pending_end()};
   push(tensor->attributes);
+  return open(frame);
+}
+
+// Its children: of one over a storage the state, which may be missing; of any other the arguments.
+Result<void> ValueWalk::visit_subclass(ValueId id,
+                                       const PickleCall& call,
+                                       const SubclassCall& subclass) {
+  Frame frame{.value = id, .role = Role::kSubclass, .begin = pending_end()};
+  if (subclass.is_strided()) {
+    const auto tensor = tensors_.read_strided(subclass);
+    if (!tensor) return tensor.error();
+    frame.tensor = *tensor;
+    push(subclass.state);
+  } else {
+    push(call.arguments);
+  }
   return open(frame);
 }
 
@@ -362,6 +392,7 @@ Result<NodeId> ValueWalk::close(const Frame& frame) {
     case Role::kTensor:
       return graph_.add_tensor_with_attributes(frame.kind, frame.tensor, children_[0]);
     case Role::kMapping: return close_mapping(frame);
+    case Role::kSubclass: return close_subclass(frame);
     case Role::kOpaque: return close_opaque(frame);
     default: break;
   }
@@ -424,6 +455,34 @@ Result<NodeId> ValueWalk::close_opaque(const Frame& frame) {
   parts[4] = pairs.empty() ? graph_.add_none() : graph_.add_parent(ValueKind::kDict, pairs);
   const TextRange name = slot ? global_text(*slot) : graph_.store_text("operator\ncall");
   return graph_.add_parent(frame.kind, parts, name);
+}
+
+// A composite, if its parts are tensors; one inside of another, and any that a composite cannot
+// say, is an object with what makes it.
+Result<NodeId> ValueWalk::close_subclass(const Frame& frame) {
+  const PickleCall& call = pickle_.calls[pickle_.values[frame.value].slot];
+  const SubclassCall subclass = *subclass_call(pickle_, call);
+  const TextRange name = global_text(*slot_of(call.callable));
+  if (subclass.is_strided()) {
+    if (subclasses_ == 0) {
+      return subclass_nodes_.add_composite(tensors_.add_strided(subclass, frame.tensor),
+                                           children_[0]);
+    }
+    // The tensor stands for the function and its arguments.
+    const NodeId parts[] = {graph_.add_number(ValueKind::kTensor, frame.tensor),
+                            global_node(*slot_of(subclass.type_value)), children_[0]};
+    return subclass_nodes_.add_object(ValueKind::kOpaque,
+                                      graph_.add_parent(ValueKind::kTuple, parts), name);
+  }
+  const NodeId state = graph_.children(children_[0])[3];
+  const auto wrapper = read_wrapper(pickle_, subclass);
+  if (wrapper && subclasses_ == 0 && subclass_nodes_.holds_tensor(state)) {
+    const auto composite = tensors_.add_wrapper(subclass, *wrapper);
+    if (!composite) return composite.error();
+    return subclass_nodes_.add_composite(*composite, state);
+  }
+  const ValueKind kind = subclass.is_wrapper() ? ValueKind::kObject : ValueKind::kOpaque;
+  return subclass_nodes_.add_object(kind, children_[0], name);
 }
 
 // The dotted path to the value that is being visited, as far as a message shows it.

@@ -76,7 +76,7 @@ Result<SmallEnd> read_small_end(const io::File& file) {
   const auto at = tail.size() < kEndBytes ? std::nullopt : find_end(tail);
   if (!at) {
     return corrupt(file, "the file is cut short: there is no zip directory at its end, it has ",
-                   size, " bytes");
+                   size, " bytes: download or copy it again");
   }
   const auto end = std::span<const std::byte>(tail).subspan(*at);
   return SmallEnd{.offset_bytes = size - tail.size() + *at,

@@ -38,6 +38,7 @@ std::vector<std::string_view> roles_of(CompositeKind kind) {
 
 Rebuild CompositePickler::rebuild_of(std::uint32_t number) {
   const CompositeView composite = file_.composite(number);
+  if (composite.kind() == CompositeKind::kWrapperSubclass) return rebuild_of_subclass(number);
   return {.function = [this,
                        kind = composite.kind()] { out_.global("torch._utils", function_of(kind)); },
           .arguments =
@@ -46,6 +47,25 @@ Rebuild CompositePickler::rebuild_of(std::uint32_t number) {
               },
           .is_parameter = composite.is_parameter(),
           .requires_grad = composite.requires_grad()};
+}
+
+// The class makes of its own attributes whether it is a parameter.
+Rebuild CompositePickler::rebuild_of_subclass(std::uint32_t number) {
+  const CompositeView composite = file_.composite(number);
+  Rebuild rebuild;
+  if (composite.integers().empty()) {
+    const auto values = std::ranges::find(composite.parts(), "values", &CompositePart::role);
+    rebuild = tensors_.rebuild_of(values->number);
+  } else {
+    rebuild.function = [this] { out_.global("torch._utils", "_rebuild_wrapper_subclass"); };
+    rebuild.arguments = [this, number](bool requires_grad) {
+      return arguments(file_.composite(number), requires_grad);
+    };
+  }
+  rebuild.is_parameter = false;
+  rebuild.requires_grad = composite.requires_grad();
+  rebuild.class_name = composite.class_name();
+  return rebuild;
 }
 
 Result<void> CompositePickler::arguments(const CompositeView& composite, bool requires_grad) {
@@ -61,9 +81,7 @@ Result<void> CompositePickler::arguments(const CompositeView& composite, bool re
       for (const std::string_view role : {"values", "sizes", "strides", "offsets"})
         if (done) done = part(composite, role);
       break;
-    case CompositeKind::kWrapperSubclass:
-      return unsupported(composite, concat("of the class ", quoted(composite.class_name()),
-                                           ", which is not written into a pickle"));
+    case CompositeKind::kWrapperSubclass: done = wrapper(composite, requires_grad); break;
     default: done = sparse(composite); break;
   }
   out_.tuple();
@@ -98,12 +116,35 @@ Result<void> CompositePickler::quantized(const CompositeView& composite, bool re
   return done;
 }
 
-// (layout, (indices ..., values, shape[, is_coalesced]))
-Result<void> CompositePickler::sparse(const CompositeView& composite) {
-  out_.global("torch.serialization", "_get_layout");
-  out_.text(concat("torch.", composite_kind_name(composite.kind())));
+// (class, dtype, shape, strides, offset, layout, device, requires_grad)
+Result<void> CompositePickler::wrapper(const CompositeView& composite, bool requires_grad) {
+  const std::size_t rank = composite.shape().size();
+  if (composite.integers().size() != rank + 1) return unsupported(composite, "without its strides");
+  Result<void> named = tensors_.global(composite.class_name());
+  if (!named) return named;
+  out_.global("torch", dtype_name(composite.dtype()));
+  out_.integers(composite.shape());
+  out_.integers(composite.integers().first(rank));
+  out_.integer(composite.integers().back());
+  layout("torch.strided");
+  out_.global("torch", "device");
+  out_.text("cpu");
   out_.tuple_of_1();
   out_.reduce();
+  out_.boolean(requires_grad);
+  return {};
+}
+
+void CompositePickler::layout(std::string_view name) {
+  out_.global("torch.serialization", "_get_layout");
+  out_.text(name);
+  out_.tuple_of_1();
+  out_.reduce();
+}
+
+// (layout, (indices ..., values, shape[, is_coalesced]))
+Result<void> CompositePickler::sparse(const CompositeView& composite) {
+  layout(concat("torch.", composite_kind_name(composite.kind())));
   out_.mark();
   for (const std::string_view role : roles_of(composite.kind())) {
     Result<void> done = part(composite, role);

@@ -16,14 +16,18 @@ class CompositePickler {
   CompositePickler(const WeightFile& file, TensorPickler& tensors, PickleWriter& into)
       : file_(file), tensors_(tensors), out_(into) {}
 
-  // Its steps fail with kUnsupported, naming the composite: a wrapper subclass, which only its own
-  // class can make; a part that is missing.
+  // Its steps fail with kUnsupported, naming the composite, for a part that is missing.
+  // REQUIRES: of a subclass without strides of its own: it has a part "values", which is not
+  // uninitialized.
   Rebuild rebuild_of(std::uint32_t number);
 
  private:
   Result<void> arguments(const CompositeView& composite, bool requires_grad);
   Result<void> quantized(const CompositeView& composite, bool requires_grad);
   Result<void> sparse(const CompositeView& composite);
+  Rebuild rebuild_of_subclass(std::uint32_t number);
+  Result<void> wrapper(const CompositeView& composite, bool requires_grad);
+  void layout(std::string_view name);
   Result<void> part(const CompositeView& composite, std::string_view role);
 
   const WeightFile& file_;

@@ -31,13 +31,42 @@ bool is_plain_data(const ValueGraph& values, std::uint32_t node) {
          is(4, ValueKind::kNone);
 }
 
-// An opaque object, or one of a subclass of tensors, which only its own class can make.
+// A tensor of a subclass inside of another: `_rebuild_from_type_v2(_rebuild_wrapper_subclass,
+// class, arguments, state)`.
+bool is_wrapper(const ValueGraph& values, std::uint32_t node) {
+  const auto parts = values.items(node);
+  if (values.text(node) != "torch._tensor\n_rebuild_from_type_v2" ||
+      values.node(parts[0]).kind != ValueKind::kTuple) {
+    return false;
+  }
+  const auto arguments = values.items(parts[0]);
+  const auto is = [&](std::size_t place, ValueKind kind) {
+    return values.node(arguments[place]).kind == kind;
+  };
+  const auto is_none = [&](std::uint32_t part) {
+    return values.node(part).kind == ValueKind::kNone;
+  };
+  return arguments.size() == 4 && is(0, ValueKind::kGlobal) && is(1, ValueKind::kGlobal) &&
+         is(2, ValueKind::kTuple) &&
+         values.text(arguments[0]) == "torch._utils\n_rebuild_wrapper_subclass" &&
+         std::ranges::all_of(parts.subspan(1), is_none);
+}
+
+// Of a tensor of a subclass: what holds its parts is its state.
+bool has_all_it_needs(const CompositeView& composite, const ValueNode& node) {
+  if (composite.class_name().empty()) return false;
+  if (!composite.integers().empty()) return node.has_attributes;
+  const auto values = composite.part("values");
+  return values && !values->is_uninitialized();
+}
+
 bool is_of_unknown_class(const WeightFile& file, const ValueGraph& values, std::uint32_t node) {
   const ValueNode& value = values.node(node);
-  if (value.kind == ValueKind::kObject) return !is_plain_data(values, node);
-  if (value.kind != ValueKind::kComposite) return value.kind == ValueKind::kOpaque;
-  return file.composite(static_cast<std::uint32_t>(value.number)).kind() ==
-         CompositeKind::kWrapperSubclass;
+  if (value.kind == ValueKind::kObject) {
+    return !is_plain_data(values, node) && !is_wrapper(values, node);
+  }
+  if (!is_of_subclass(file, value)) return value.kind == ValueKind::kOpaque;
+  return !has_all_it_needs(file.composite(static_cast<std::uint32_t>(value.number)), value);
 }
 
 // "module\nname" as people write it.
@@ -81,7 +110,8 @@ class Selector {
     for (std::uint32_t node = 0; node < values_.size(); ++node) {
       const bool is_around_one = !std::ranges::all_of(values_.children(node), clean);
       // An object is made from all that it has, or not at all.
-      const bool is_object = values_.node(node).kind == ValueKind::kObject;
+      const ValueNode& value = values_.node(node);
+      const bool is_object = value.kind == ValueKind::kObject || is_of_subclass(file_, value);
       selection_.is_opaque[node] =
           is_of_unknown_class(file_, values_, node) || (is_object && is_around_one);
       selection_.is_clean[node] = !selection_.is_opaque[node] && !is_around_one;
@@ -182,6 +212,12 @@ class Selector {
 };
 
 }  // namespace
+
+bool is_of_subclass(const WeightFile& file, const ValueNode& node) {
+  return node.kind == ValueKind::kComposite &&
+         file.composite(static_cast<std::uint32_t>(node.number)).kind() ==
+             CompositeKind::kWrapperSubclass;
+}
 
 Result<Selection> select_values(const WeightFile& file,
                                 const ValueGraph& values,

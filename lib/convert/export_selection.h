@@ -32,6 +32,9 @@ std::vector<std::uint32_t> written_items(const ValueGraph& values,
                                          const Selection& selection,
                                          std::uint32_t node);
 
+// Whether the node is a tensor of a subclass.
+bool is_of_subclass(const WeightFile& file, const ValueNode& node);
+
 // A graph for a file without one: names to tensors, with the modules' versions as `_metadata`.
 ValueGraph values_of_names(const WeightFile& file);
 

@@ -36,7 +36,8 @@ std::string joined(std::string_view path, std::string_view component) {
 
 class Namer {
  public:
-  explicit Namer(const ValueGraph& graph) : graph_(graph) {}
+  Namer(const ValueGraph& graph, std::span<const checkpoint::Composite> composites)
+      : graph_(graph), composites_(composites) {}
 
   Result<Names> run(std::uint32_t root) {
     add_place({.node = root, .path = is_tensor(graph_.node(root).kind) ? "tensor" : ""});
@@ -56,6 +57,7 @@ class Namer {
     std::string path;
     bool has_name = true;     // false: below a key that no path can name
     std::uint16_t flags = 0;  // of a tensor
+    std::uint32_t owner = kNoOwner;
   };
 
   // The dictionaries of a pickled module.
@@ -72,7 +74,7 @@ class Namer {
     const ValueKind kind = graph_.node(place.node).kind;
     if (kind == ValueKind::kOrderedDict) collect_modules(place);
     const std::size_t first = stack_.size();
-    push_children(place, kind);
+    is_of_subclass(place.node) ? push_state(place) : push_children(place, kind);
     std::reverse(stack_.begin() + static_cast<std::ptrdiff_t>(first), stack_.end());
     if (is_spent()) {
       return Error(ErrorCode::kUnsupported,
@@ -96,8 +98,34 @@ class Namer {
                           "integer"));
     }
     name_bytes_ += place.path.size();
-    names_.tensors.push_back({.name = place.path, .node = place.node, .flags = place.flags});
+    const bool is_part = graph_.node(place.node).kind == ValueKind::kTensor;
+    names_.tensors.push_back({.name = place.path,
+                              .node = place.node,
+                              .flags = place.flags,
+                              .owner = is_part ? place.owner : kNoOwner});
     return {};
+  }
+
+  bool is_of_subclass(std::uint32_t node) const {
+    const ValueNode& value = graph_.node(node);
+    return value.kind == ValueKind::kComposite && value.number < composites_.size() &&
+           composites_[value.number].kind == CompositeKind::kWrapperSubclass;
+  }
+
+  // What the tensor at this place, the next to be named, owns. Parts of a state that are dicts of
+  // attributes add nothing to the names.
+  void push_state(const Place& place) {
+    if (!graph_.node(place.node).has_attributes) return;
+    const std::uint32_t attributes = graph_.children(place.node).back();
+    Place owner = place;
+    owner.owner = static_cast<std::uint32_t>(names_.tensors.size());
+    const auto state = value_of(attributes, checkpoint::kStateAttribute);
+    if (!state) return push_in_place(owner, attributes, "__state__");
+    if (graph_.node(*state).kind != ValueKind::kTuple) {
+      return push_in_place(owner, *state, "__state__");
+    }
+    for (const std::uint32_t part : graph_.items(*state))
+      push_in_place(owner, part, "__state__");
   }
 
   void push_children(const Place& place, ValueKind kind) {
@@ -122,7 +150,7 @@ class Namer {
   }
 
   void push_opaque(const Place& place, std::span<const std::uint32_t> parts) {
-    push(place, parts[0], "__args__");
+    if (!push_subclass(place, parts[0])) push(place, parts[0], "__args__");
     push(place, parts[1], "__kwargs__");
     if (const auto module = module_of(parts[2])) {
       push_module(place, *module);
@@ -131,6 +159,20 @@ class Namer {
     }
     push_in_place(place, parts[3], "__items__");
     push_in_place(place, parts[4], "__items__");
+  }
+
+  // A tensor of a subclass that is no composite: (tensor, class, state), or (function, class,
+  // arguments, state). False: another object.
+  bool push_subclass(const Place& place, std::uint32_t arguments) {
+    const auto items = graph_.items(arguments);
+    const bool is_one = graph_.text(place.node) == "torch._tensor\n_rebuild_from_type_v2" &&
+                        graph_.node(arguments).kind == ValueKind::kTuple &&
+                        (items.size() == 3 || items.size() == 4);
+    if (!is_one) return false;
+    push(place, items[0], "values");
+    if (items.size() == 4) push(place, items[2], "__args__");
+    push_in_place(place, items.back(), "__state__");
+    return true;
   }
 
   std::optional<Module> module_of(std::uint32_t state) {
@@ -191,7 +233,8 @@ class Namer {
   void push_in_place(const Place& place, std::uint32_t node, std::string_view component) {
     const ValueKind kind = graph_.node(node).kind;
     if (kind == ValueKind::kDict || kind == ValueKind::kList) {
-      add_place({.node = node, .path = place.path, .has_name = place.has_name});
+      add_place(
+          {.node = node, .path = place.path, .has_name = place.has_name, .owner = place.owner});
     } else {
       push(place, node, std::string(component));
     }
@@ -202,7 +245,8 @@ class Namer {
     if (is_spent()) return;
     add_place({.node = node,
                .path = component ? joined(parent.path, *component) : parent.path,
-               .has_name = parent.has_name && component.has_value()});
+               .has_name = parent.has_name && component.has_value(),
+               .owner = parent.owner});
   }
 
   void add_place(Place place) {
@@ -243,6 +287,7 @@ class Namer {
   }
 
   const ValueGraph& graph_;
+  std::span<const checkpoint::Composite> composites_;
   std::vector<Place> stack_;
   std::uint64_t steps_ = 0;
   std::uint64_t name_bytes_ = 0;  // of the names found
@@ -283,8 +328,10 @@ std::string key_list(const ValueGraph& graph, std::uint32_t node) {
 
 }  // namespace
 
-Result<Names> name_tensors(const ValueGraph& graph, std::uint32_t root) {
-  return Namer(graph).run(root);
+Result<Names> name_tensors(const ValueGraph& graph,
+                           std::uint32_t root,
+                           std::span<const checkpoint::Composite> composites) {
+  return Namer(graph, composites).run(root);
 }
 
 Result<std::uint32_t> find_by_path(const ValueGraph& graph, std::string_view path) {

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "weightmap/result.h"
 #include "weightmap/value_graph.h"
+
+#include "checkpoint/checkpoint.h"
 
 // From an object that holds tensors to names: each tensor under the dotted path to it.
 namespace weightmap::convert {
@@ -21,10 +24,13 @@ struct NamingLimits {
   static constexpr std::uint64_t kFreeNameBytes = std::uint64_t{64} << 20U;
 };
 
+inline constexpr std::uint32_t kNoOwner = 0xFFFFFFFFU;
+
 struct NamedTensor {
   std::string name;
-  std::uint32_t node = 0;   // of the graph: a kTensor or kComposite
-  std::uint16_t flags = 0;  // EntryFlag: parameter or buffer, where its module says so
+  std::uint32_t node = 0;          // of the graph: a kTensor or kComposite
+  std::uint16_t flags = 0;         // EntryFlag: parameter or buffer, where its module says so
+  std::uint32_t owner = kNoOwner;  // in Names::tensors: the tensor of a subclass that it is part of
 };
 
 struct NamedModule {
@@ -39,17 +45,21 @@ struct Names {
 };
 
 // Names everything below `root`. A tensor that is the root is called "tensor". Composites are named
-// as tensors are.
-// Path of a value: dictionary keys that are strings or integers, positions in lists and tuples;
-// what belongs to an object of an unknown class: the items of its state under its own path, its
-// arguments below `__args__`. A pickled module (an opaque object with `_parameters`, `_buffers` and
+// as tensors are. What of `composites` is a tensor of a subclass owns the tensors in its state,
+// which stand behind it: `<its name>.<path in the state>`; a composite in there is a key of its
+// own. Path of a value: dictionary keys that are strings or integers, positions in lists and
+// tuples; what belongs to an object of an unknown class: the items of its state under its own path,
+// its arguments below `__args__`. A pickled module (an opaque object with `_parameters`, `_buffers`
+// and
 // `_modules` in its state) has the names that its state_dict() would have: parameters, then buffers
 // that are not in `_non_persistent_buffers_set`, then the modules below it; what get_extra_state()
 // would return is not known. Behind them come the tensors that state_dict() leaves out, by where
 // they are: `<path>.__state__.<attribute>`, `<path>.__state__._buffers.<name>`. Errors:
 // kUnsupported, naming the place: a tensor under a key that is neither string nor integer, more
 // paths than NamingLimits allow.
-Result<Names> name_tensors(const ValueGraph& graph, std::uint32_t root);
+Result<Names> name_tensors(const ValueGraph& graph,
+                           std::uint32_t root,
+                           std::span<const checkpoint::Composite> composites = {});
 
 // The value under a dotted path, where keys may have dots themselves. "" is the root.
 // Errors: kInvalidArgument, telling the keys there are.

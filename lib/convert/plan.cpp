@@ -33,6 +33,7 @@ std::uint16_t flags_of(const checkpoint::Tensor& tensor) {
 std::uint16_t flags_of(const checkpoint::Composite& composite) {
   unsigned flags = 0;
   if (composite.is_parameter) flags |= format::kParameter;
+  if (composite.is_buffer) flags |= format::kBuffer;
   if (composite.requires_grad) flags |= format::kRequiresGrad;
   return static_cast<std::uint16_t>(flags);
 }
@@ -70,10 +71,14 @@ class EntryList {
   using Numbers = std::unordered_map<std::uint32_t, std::uint32_t>;
 
   Numbers add_all() {
-    for (const NamedTensor& named : names_.tensors) {
+    for (std::uint32_t i = 0; i < names_.tensors.size(); ++i) {
+      const NamedTensor& named = names_.tensors[i];
       const ValueNode& node = source_.values.node(named.node);
       if (node.kind == ValueKind::kComposite) {
+        owners_.emplace(i, plan_.content.composites.size());
         add_composite(named, source_.composites[node.number]);
+      } else if (named.owner != kNoOwner) {
+        add_owned(named, source_.tensors[node.number]);
       } else {
         const std::uint32_t entry =
             add_entry(named.name, source_.tensors[node.number], named.flags);
@@ -110,20 +115,44 @@ class EntryList {
         .integers = composite.integers,
         .class_name = composite.class_name};
     // Of two with one name, which the format refuses, only the first gets names of its own.
-    const bool is_first = composite_names_.insert(named.name).second;
-    for (const checkpoint::CompositePart& part : composite.parts) {
-      const std::uint32_t entry = add_entry(part_name(named.name, part.role, is_first),
-                                            source_.tensors[part.tensor], format::kPart);
-      content.parts.push_back({.role = part.role, .tensor = entry});
-    }
+    has_own_names_.push_back(composite_names_.insert(named.name).second);
     numbers_.emplace(named.node, static_cast<std::uint32_t>(plan_.content.composites.size()));
     plan_.content.composites.push_back(std::move(content));
+    plan_.composite_nodes.push_back(named.node);
+    const std::size_t number = plan_.content.composites.size() - 1;
+    for (const checkpoint::CompositePart& part : composite.parts) {
+      add_part(number, part.role, source_.tensors[part.tensor]);
+      roles_.insert(concat(number, ".", part.role));
+    }
+  }
+
+  std::uint32_t add_part(std::size_t composite,
+                         const std::string& role,
+                         const checkpoint::Tensor& tensor) {
+    const std::string name =
+        part_name(plan_.content.composites[composite].name, role, has_own_names_[composite]);
+    const std::uint32_t entry = add_entry(name, tensor, format::kPart);
+    plan_.content.composites[composite].parts.push_back({.role = role, .tensor = entry});
+    return entry;
+  }
+
+  // The role is the path in the state of its owner.
+  void add_owned(const NamedTensor& named, const checkpoint::Tensor& tensor) {
+    const std::size_t composite = owners_.at(named.owner);
+    const std::string& owner = names_.tensors[named.owner].name;
+    std::string role = owner.empty() ? named.name : named.name.substr(owner.size() + 1);
+    // A state may have an `a.b`, and an `a` with a `b`.
+    if (!roles_.insert(concat(composite, ".", role)).second) {
+      role += concat("_", plan_.content.tensors.size());
+    }
+    numbers_.emplace(named.node, add_part(composite, role, tensor));
   }
 
   std::string part_name(std::string_view composite, std::string_view role, bool is_unique) {
     if (taken_.empty()) {
-      for (const NamedTensor& named : names_.tensors)
-        taken_.insert(named.name);
+      for (const NamedTensor& named : names_.tensors) {
+        if (named.owner == kNoOwner) taken_.insert(named.name);
+      }
     }
     std::string name = concat(composite, ".", role);
     while (!taken_.insert(name).second && is_unique)
@@ -138,11 +167,14 @@ class EntryList {
     std::ranges::stable_sort(order, {}, [&](std::uint32_t i) { return composites[i].name; });
     std::vector<std::uint32_t> place_of(order.size());
     std::vector<format::CompositeContent> sorted;
+    std::vector<std::uint32_t> nodes;
     for (const std::uint32_t from : order) {
       place_of[from] = static_cast<std::uint32_t>(sorted.size());
       sorted.push_back(std::move(composites[from]));
+      nodes.push_back(plan_.composite_nodes[from]);
     }
     composites = std::move(sorted);
+    plan_.composite_nodes = std::move(nodes);
     for (auto& [node, number] : numbers_) {
       if (source_.values.node(node).kind == ValueKind::kComposite) number = place_of[number];
     }
@@ -154,6 +186,9 @@ class EntryList {
   SegmentList segments_;
   std::unordered_set<std::string> taken_;  // names, once they matter
   std::unordered_set<std::string> composite_names_;
+  std::vector<bool> has_own_names_;                        // by composite
+  std::unordered_map<std::uint32_t, std::size_t> owners_;  // composites, by place among the names
+  std::unordered_set<std::string> roles_;                  // of all composites
   Numbers numbers_;
 };
 
@@ -201,6 +236,8 @@ Result<void> copy_values(const ValueGraph& graph,
     copies[node] =
         copy.add_node(from.kind, number, children, graph.text(node), from.has_attributes);
   }
+  for (std::uint32_t& node : plan.composite_nodes)
+    node = copies[node];
   return {};
 }
 
@@ -237,7 +274,7 @@ Result<Plan> make_plan(const checkpoint::Checkpoint& source, const ConvertOption
   if (!alignment) return alignment.error();
   const Result<std::uint32_t> root = find_by_path(source.values, options.checkpoint.root);
   if (!root) return root.error();
-  const Result<Names> names = name_tensors(source.values, *root);
+  const Result<Names> names = name_tensors(source.values, *root, source.composites);
   if (!names) return names.error();
 
   Plan plan;

@@ -31,8 +31,9 @@ struct SegmentSource {
 
 struct Plan {
   format::Content content;
-  std::vector<SegmentSource> segments;      // by segment
-  std::vector<std::string> opaque_classes;  // ascending, each once
+  std::vector<SegmentSource> segments;         // by segment
+  std::vector<std::uint32_t> composite_nodes;  // by composite: its node among content's values
+  std::vector<std::string> opaque_classes;     // ascending, each once
 };
 
 // One entry a name, one segment a storage that a named tensor lies in, whole, in the order of first

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/text.h"
+#include "convert/export_selection.h"
 #include "convert/safetensors_header.h"
 #include "convert/value_paths.h"
 
@@ -44,7 +45,8 @@ std::string fault_of(const TensorView& tensor) {
 // Everything beside the tensors, told in the order of the checkpoint.
 class Extras {
  public:
-  explicit Extras(const ValueGraph& values) : values_(values), paths_(values) {}
+  Extras(const WeightFile& file, const ValueGraph& values)
+      : file_(file), values_(values), paths_(values) {}
 
   // Also fills in the metadata that a safetensors file had.
   std::vector<std::string> find(std::vector<std::pair<std::string, std::string>>& metadata) {
@@ -84,7 +86,8 @@ class Extras {
 
   void visit_attributes(std::uint32_t node,
                         std::vector<std::pair<std::string, std::string>>& metadata) {
-    if (!values_.node(node).has_attributes) return;
+    // What a tensor of a subclass has goes with it.
+    if (!values_.node(node).has_attributes || is_of_subclass(file_, values_.node(node))) return;
     const auto items = values_.items(values_.children(node).back());
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
       const bool is_root = node == values_.root();
@@ -119,6 +122,7 @@ class Extras {
     found_.push_back(concat(path.empty() ? "the top" : path, ": ", what));
   }
 
+  const WeightFile& file_;
   const ValueGraph& values_;
   ValuePaths paths_;
   std::vector<std::string> found_;
@@ -210,7 +214,7 @@ class Planner {
   Result<void> look_at_extras(const ValueGraph& values) {
     std::vector<std::string> extras;
     if (!values.empty()) {
-      extras = Extras(values).find(plan_.metadata);
+      extras = Extras(file_, values).find(plan_.metadata);
     } else if (!file_.modules().empty()) {
       extras.emplace_back("module versions");
     }

@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "convert/pattern.h"
+#include "convert/subclass_states.h"
 #include "convert/value_paths.h"
 
 namespace weightmap::convert {
@@ -138,7 +139,10 @@ std::string_view module_of(std::string_view name) {
 class Selection {
  public:
   Selection(Plan& plan, const SelectionOptions& options)
-      : content_(plan.content), rules_(options), composites_(composites_of(plan.content)) {}
+      : plan_(plan),
+        content_(plan.content),
+        rules_(options),
+        composites_(composites_of(plan.content)) {}
 
   Result<Selected> run() {
     if (rules_.empty()) return Selected{};
@@ -147,10 +151,14 @@ class Selection {
     if (auto used = rules_.check_all_used(); !used) return used.error();
     if (auto distinct = check_names(); !distinct) return distinct.error();
     selected_.left_out_values = count_values();
+    number_tensors();
+    ValueGraph values;
+    const auto states = keep_states(values);
+    if (!states) return states.error();
     keep_tensors();
     keep_composites();
     keep_modules();
-    make_values();
+    make_values(*states, std::move(values));
     selected_.rules = std::move(rules_).uses();
     return std::move(selected_);
   }
@@ -211,14 +219,46 @@ class Selection {
     return {};
   }
 
+  void number_tensors() {
+    std::uint32_t kept = 0;
+    for (const auto& name : new_names_)
+      new_numbers_.push_back(name ? kept++ : kAbsent);
+  }
+
+  // The states of kept tensors of subclasses, by the number that their composite had.
+  Result<std::vector<std::uint32_t>> keep_states(ValueGraph& values) const {
+    const auto is_of_subclass = [](const format::CompositeContent& composite) {
+      return composite.kind == CompositeKind::kWrapperSubclass;
+    };
+    if (std::ranges::none_of(content_.composites, is_of_subclass)) {
+      return std::vector<std::uint32_t>(content_.composites.size(), kLeftOut);
+    }
+    NewNumbers numbers{.tensors = new_numbers_, .composites = {}};
+    number_twins(content_.tensors, numbers.tensors);
+    const auto by_name = composites_by_new_name();
+    for (const auto& name : new_composite_names_)
+      numbers.composites.push_back(name ? by_name.at(*name) : kLeftOut);
+    return copy_states(plan_, numbers, values);
+  }
+
+  // The place of each kept composite, which are sorted by name.
+  std::map<std::string_view, std::uint32_t> composites_by_new_name() const {
+    std::map<std::string_view, std::uint32_t> places;
+    for (const auto& name : new_composite_names_) {
+      if (name) places.emplace(*name, 0);
+    }
+    std::uint32_t next = 0;
+    for (auto& [name, place] : places)
+      place = next++;
+    return places;
+  }
+
   void keep_tensors() {
-    new_numbers_.assign(content_.tensors.size(), kAbsent);
     std::uint32_t kept = 0;
     for (std::uint32_t tensor = 0; tensor < content_.tensors.size(); ++tensor) {
       if (!new_names_[tensor]) continue;
       if (kept != tensor) content_.tensors[kept] = std::move(content_.tensors[tensor]);
-      content_.tensors[kept].name = *new_names_[tensor];
-      new_numbers_[tensor] = kept++;
+      content_.tensors[kept++].name = *new_names_[tensor];
     }
     content_.tensors.resize(kept);
   }
@@ -290,20 +330,22 @@ class Selection {
            node.kind != ValueKind::kComposite;
   }
 
-  void make_values() {
-    std::map<std::string_view, std::uint32_t> composites;
-    for (std::uint32_t i = 0; i < content_.composites.size(); ++i)
-      composites.emplace(content_.composites[i].name, i);
+  void make_values(const std::vector<std::uint32_t>& states, ValueGraph graph) {
+    const auto composites = composites_by_new_name();
     std::map<std::string_view, std::uint32_t> tensors;
     for (std::uint32_t i = 0; i < content_.tensors.size(); ++i)
       tensors.emplace(content_.tensors[i].name, i);
-    ValueGraph graph;
     std::vector<std::uint32_t> items;
     for (const Key& key : keys_) {
-      const bool is_composite = key.composite != kAbsent;
       items.push_back(graph.add_text(ValueKind::kStr, key.name));
-      items.push_back(graph.add_number(is_composite ? ValueKind::kComposite : ValueKind::kTensor,
-                                       (is_composite ? composites : tensors).at(key.name)));
+      if (key.composite == kAbsent) {
+        items.push_back(graph.add_number(ValueKind::kTensor, tensors.at(key.name)));
+        continue;
+      }
+      std::vector<std::uint32_t> state;
+      if (states[key.composite] != kLeftOut) state.push_back(states[key.composite]);
+      items.push_back(graph.add_node(ValueKind::kComposite, composites.at(key.name), state, {},
+                                     !state.empty()));
     }
     if (!content_.modules.empty()) items.push_back(add_metadata(graph));
     graph.add_parent(ValueKind::kOrderedDict, items, {}, !content_.modules.empty());
@@ -325,6 +367,7 @@ class Selection {
     return graph.add_parent(ValueKind::kDict, std::vector{key, metadata});
   }
 
+  const Plan& plan_;
   format::Content& content_;
   Rules rules_;
   std::vector<std::uint32_t> composites_;              // by tensor

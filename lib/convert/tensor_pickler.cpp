@@ -7,6 +7,7 @@
 
 #include "base/strided.h"
 #include "base/text.h"
+#include "checkpoint/globals.h"
 #include "checkpoint/storage_class.h"
 
 namespace weightmap::convert {
@@ -66,6 +67,7 @@ Rebuild TensorPickler::rebuild_of(std::uint32_t number) {
 // _rebuild_parameter(data, requires_grad, hooks), _rebuild_parameter_with_state(..., state), or
 // _rebuild_from_type_v2(function, type, arguments, state).
 Result<void> TensorPickler::begin(const Rebuild& object, bool with_attributes) {
+  if (object.is_of_subclass()) return begin_of_subclass(object);
   if (object.is_parameter) {
     out_.global(kUtilities,
                 with_attributes ? "_rebuild_parameter_with_state" : "_rebuild_parameter");
@@ -82,6 +84,14 @@ Result<void> TensorPickler::begin(const Rebuild& object, bool with_attributes) {
   out_.boolean(object.requires_grad);
   hooks();
   return {};
+}
+
+Result<void> TensorPickler::begin_of_subclass(const Rebuild& object) {
+  out_.global("torch._tensor", "_rebuild_from_type_v2");
+  out_.mark();
+  object.function();
+  Result<void> named = global(object.class_name);
+  return named ? object.arguments(object.requires_grad) : named;
 }
 
 void TensorPickler::end(bool is_parameter, bool with_attributes) {
@@ -110,6 +120,19 @@ Result<void> TensorPickler::arguments(std::uint32_t number, bool requires_grad) 
   if (!is_typed(number)) out_.global("torch", dtype_name(tensor.dtype()));
   lazy_bits(tensor);
   out_.tuple();
+  return {};
+}
+
+Result<void> TensorPickler::global(std::string_view text) {
+  const std::size_t newline = text.find('\n');
+  const std::size_t split = newline == std::string_view::npos ? text.rfind('.') : newline;
+  if (split == std::string_view::npos) {
+    return Error(ErrorCode::kUnsupported, concat(quoted(text), " names no module"));
+  }
+  const checkpoint::GlobalName name{text.substr(0, split), text.substr(split + 1)};
+  Result<void> harmless = checkpoint::check_global(name, false);
+  if (!harmless) return harmless;
+  out_.global(name.module, name.name);
   return {};
 }
 

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "weightmap/result.h"
@@ -19,6 +21,9 @@ struct Rebuild {
   std::function<Result<void>(bool requires_grad)> arguments;  // pushes their tuple
   bool is_parameter = false;
   bool requires_grad = false;
+  std::string class_name;  // "module.Class" of a tensor of a subclass; empty: none
+
+  bool is_of_subclass() const { return !class_name.empty(); }
 };
 
 // Writes tensors as calls of the functions that rebuild them. Each segment is one storage, so that
@@ -33,9 +38,14 @@ class TensorPickler {
   // REQUIRES: the tensor is not uninitialized.
   Rebuild rebuild_of(std::uint32_t number);
 
-  // An object in two steps. With attributes the caller pushes their dict between them.
+  // An object in two steps. With attributes the caller pushes their dict between them; of a
+  // subclass always something: its state or None.
   Result<void> begin(const Rebuild& object, bool with_attributes);
   void end(bool is_parameter, bool with_attributes);
+
+  // Pushes a class or function as a weight file names it: "module\nname" or "module.name".
+  // Errors: kUnsupported for one without a module, kUnsafe for what only an attack names.
+  Result<void> global(std::string_view text);
 
   // Pushes storage, offset, shape and strides. Errors as above.
   Result<void> place(std::uint32_t number);
@@ -48,6 +58,7 @@ class TensorPickler {
   const std::vector<std::optional<std::uint32_t>>& storages() const { return storages_; }
 
  private:
+  Result<void> begin_of_subclass(const Rebuild& object);
   void function(std::uint32_t number);
   Result<void> arguments(std::uint32_t number, bool requires_grad);
   void meta_arguments(const TensorView& tensor, bool requires_grad);

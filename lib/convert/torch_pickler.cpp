@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "base/text.h"
-#include "checkpoint/globals.h"
+#include "checkpoint/checkpoint.h"
 #include "convert/composite_pickler.h"
 #include "convert/pickle_writer.h"
 #include "convert/tensor_pickler.h"
@@ -68,7 +68,8 @@ class Pickler {
   void leaf(std::uint32_t node);
   void complex(std::string_view text);
   void device(std::string_view text);
-  Result<void> global(std::string_view text);
+  Result<void> global(std::string_view text) { return tensors_.global(text); }
+  std::uint32_t state_of(std::uint32_t node) const;
 
   // A shared value is remembered as soon as it is there.
   void remember(std::uint32_t node) {
@@ -134,7 +135,8 @@ Result<void> Pickler::visit_tensor(std::uint32_t node) {
   const auto number = static_cast<std::uint32_t>(value.number);
   const bool is_strided = value.kind == ValueKind::kTensor;
   const bool with_attributes = selection_.has_attributes[node];
-  ++tensor_count_;
+  const bool is_part = is_strided && file_.tensor(number).is_part();
+  if (!is_part) ++tensor_count_;
   if (is_strided && file_.tensor(number).is_uninitialized()) {
     Result<void> written = tensors_.write(number);
     remember(node);
@@ -150,9 +152,20 @@ Result<void> Pickler::visit_tensor(std::uint32_t node) {
                        .is_parameter = rebuild.is_parameter});
     return {};
   }
-  tensors_.end(rebuild.is_parameter, false);
+  if (rebuild.is_of_subclass()) out_.none();
+  tensors_.end(rebuild.is_parameter, rebuild.is_of_subclass());
   remember(node);
   return {};
+}
+
+// What is written for the attributes: of a subclass, the state that they stand for.
+std::uint32_t Pickler::state_of(std::uint32_t node) const {
+  const std::uint32_t attributes = values_.children(node).back();
+  const auto items = values_.items(attributes);
+  const bool stands_for_state = is_of_subclass(file_, values_.node(node)) && items.size() == 2 &&
+                                values_.node(items[0]).kind == ValueKind::kStr &&
+                                values_.text(items[0]) == checkpoint::kStateAttribute;
+  return stands_for_state ? items[1] : attributes;
 }
 
 void Pickler::open(std::uint32_t node) {
@@ -213,7 +226,7 @@ Result<void> Pickler::step() {
   }
   if (frame.attributes_pending) {
     frame.attributes_pending = false;
-    return visit(values_.children(frame.node).back());
+    return visit(state_of(frame.node));
   }
   if (is_tensor(node.kind)) {
     tensors_.end(frame.is_parameter, true);
@@ -324,19 +337,6 @@ void Pickler::device(std::string_view text) {
   if (has_index) out_.integer(index);
   has_index ? out_.tuple_of_2() : out_.tuple_of_1();
   out_.reduce();
-}
-
-Result<void> Pickler::global(std::string_view text) {
-  const std::size_t newline = text.find('\n');
-  const std::size_t split = newline == std::string_view::npos ? text.rfind('.') : newline;
-  if (split == std::string_view::npos) {
-    return Error(ErrorCode::kUnsupported, concat(quoted(text), " names no module"));
-  }
-  const checkpoint::GlobalName name{text.substr(0, split), text.substr(split + 1)};
-  Result<void> harmless = checkpoint::check_global(name, false);
-  if (!harmless) return harmless;
-  out_.global(name.module, name.name);
-  return {};
 }
 
 }  // namespace

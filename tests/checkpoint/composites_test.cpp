@@ -133,6 +133,10 @@ std::string sparse(const std::string& layout, const std::vector<std::string>& da
   return call(utils("_rebuild_sparse_tensor"), {known, tuple(data)});
 }
 
+std::string script_sparse(const std::vector<std::string>& arguments) {
+  return call(utils("_rebuild_sparse_tensor"), arguments);
+}
+
 std::string nested(const std::vector<std::string>& parts) {
   return call(utils("_rebuild_nested_tensor"), parts);
 }
@@ -172,6 +176,28 @@ TEST_SUITE("checkpoint/composites") {
       CHECK(nodes.at("again") == nodes.at("coo"));
       CHECK(found->composites.size() == expected.size() - 1);
       CHECK(found->values.node(nodes.at("csr.values")).kind == ValueKind::kTensor);
+    }
+  }
+
+  TEST_CASE("TorchScript's sparse and quantized buffers are what PyTorch sees in them") {
+    const auto found = checkpoint::open_checkpoint(fixture("script-2.13.pt"), {});
+    REQUIRE_MESSAGE(found, message_of(found));
+    CHECK(broken_promise(*found) == "");
+    const json expected = json::parse(read_file(fixture("script-2.13.parts.json")));
+    REQUIRE(expected.size() == 7);
+    // In the state of the module, which is an object.
+    const std::uint32_t state = found->values.items(found->values.root())[2];
+    const auto items = found->values.items(state);
+    for (const json& one : expected) {
+      const std::string name = one.at("name");
+      CAPTURE(name);
+      const auto key = std::ranges::find(
+          items, name, [&](std::uint32_t node) { return std::string(found->values.text(node)); });
+      REQUIRE(key != items.end());
+      const ValueNode& node = found->values.node(key[1]);
+      REQUIRE(node.kind == ValueKind::kComposite);
+      compare(one, *found, found->composites.at(node.number));
+      CHECK(found->composites.at(node.number).is_buffer);
     }
   }
 
@@ -300,6 +326,21 @@ TEST_SUITE("checkpoint/composites") {
          "its shape is not that"},
         {sparse(csr, {longs({3}), longs({2}), floats({3}), sizes({2, 2})}), corrupt,
          "not one value for each index"},
+        {script_sparse({integer(3), sizes({3}), boolean(false)}), unsupported,
+         "the layout 3, which is not known"},
+        {script_sparse({integer(1), "N"}), corrupt, "the shape is not a tuple"},
+        {script_sparse({integer(1), sizes({3}), integer(0)}), corrupt,
+         "requires_grad is not True or False"},
+        {script_sparse({integer(1), sizes({3}), boolean(false), longs({1, 2})}), corrupt,
+         "the part `values` is missing"},
+        {script_sparse({integer(1), sizes({3}), boolean(false), longs({1, 2}), floats({2})}),
+         corrupt, "the hooks is missing"},
+        {script_sparse(
+             {integer(1), sizes({4, 4}), boolean(false), longs({1, 2}), floats({2}), kHooks}),
+         corrupt, "its shape is not that"},
+        {script_sparse({integer(2), sizes({2, 2}), boolean(false), longs({3}), longs({2}),
+                        floats({2}), kHooks, kHooks}),
+         unsupported, "has more"},
         {nested({floats({4}), longs({1, 1}), longs({1, 1})}), corrupt,
          "the part `offsets` is missing"},
         {nested({floats({2, 2}), longs({1, 1}), longs({1, 1}), longs({1})}), corrupt,
@@ -320,42 +361,6 @@ TEST_SUITE("checkpoint/composites") {
       CHECK(found.error().code() == row.code);
       CHECK(contains(found.error().message(), "data.pkl: `w`: "));
       CHECK(contains(found.error().message(), row.text));
-    }
-  }
-
-  TEST_CASE("tensors of subclasses are records that keep their tensors") {
-    struct Row {
-      std::string value;
-      std::string shown;
-    };
-    const std::string mine = global("my.module", "MyTensor");
-    const std::string wrapper =
-        call(global("torch._tensor", "_rebuild_from_type_v2"),
-             {utils("_rebuild_wrapper_subclass"), mine,
-              tuple({mine, global("torch", "float32"), sizes({4}), sizes({1}), integer(0)}),
-              dict({text("inner"), tensor()})});
-    const std::string shown =
-        "torch._tensor._rebuild_from_type_v2(torch._utils._rebuild_wrapper_subclass, "
-        "my.module.MyTensor, (my.module.MyTensor, float32, (4), (1), 0), {'inner': tensor0})";
-    const Row rows[] = {
-        {wrapper, shown},
-        {call(utils("_rebuild_parameter"), {wrapper, boolean(true), "N"}),
-         "torch._utils._rebuild_parameter(" + shown + ", True, None)"},
-        {call(global("torch.nn.parameter", "Parameter"), {call(global("m", "f"), {tensor()})}),
-         "torch.nn.parameter.Parameter(m.f(tensor0))"},
-        {call(utils("_rebuild_device_tensor_from_cpu_tensor"), {tensor(), text("xla")}),
-         "torch._utils._rebuild_device_tensor_from_cpu_tensor(tensor0, 'xla')"},
-        {call(global("torch._tensor", "_rebuild_from_type_v2"),
-              {global("m", "f"), global("torch", "Tensor"), tuple({tensor()}), "}"}),
-         "torch._tensor._rebuild_from_type_v2(m.f, torch.Tensor, (tensor0), {})"},
-    };
-    for (const Row& row : rows) {
-      CAPTURE(row.shown);
-      const auto found = opened(row.value);
-      REQUIRE_MESSAGE(found, message_of(found));
-      CHECK(show(found->values) == "{'w': " + row.shown + "}");
-      CHECK(found->tensors.size() == 1);
-      CHECK(found->composites.empty());
     }
   }
 }

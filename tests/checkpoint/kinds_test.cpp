@@ -57,7 +57,8 @@ const Row kRows[] = {
     {"TorchScript before 1.2", zip_of({"m/model.json", "m/tensors/0"}), ErrorCode::kUnsupported,
      "is a TorchScript archive from before 1.2"},
     {"a zip archive cut short", zip_of({"a/data.pkl"}).substr(0, 50), ErrorCode::kCorrupt,
-     "the file is cut short: there is no zip directory at its end, it has 50 bytes"},
+     "the file is cut short: there is no zip directory at its end, it has 50 bytes: download or "
+     "copy it again"},
     {"the first four bytes of a zip archive", "PK\3\4", ErrorCode::kCorrupt,
      "the file is cut short"},
 };
@@ -86,6 +87,29 @@ TEST_SUITE("checkpoint/kinds") {
     CHECK(contains(folder.error().message(), "is a directory"));
     REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
     CHECK_FALSE(checkpoint::open_checkpoint(directory / "fifo", {}));
+  }
+
+  TEST_CASE("a directory that another framework made is named") {
+    struct Directory {
+      std::vector<std::string> files;
+      std::string text;
+    };
+    const Directory rows[] = {
+        {{"saved_model.pb", "fingerprint.pb"},
+         ": is a TensorFlow SavedModel: read it with tf.saved_model.load"},
+        {{"checkpoint", "ckpt-1.index", "ckpt-1.data-00000-of-00001"},
+         ": holds a TensorFlow checkpoint: read it with tf.train.load_checkpoint"},
+        {{"checkpoint"}, ": is a directory without an index of shards or a checkpoint"},
+    };
+    for (const Directory& row : rows) {
+      CAPTURE(row.text);
+      const TempDir directory;
+      for (const std::string& name : row.files)
+        write_file(directory / name, "x");
+      const auto found = checkpoint::open_checkpoint(directory.path(), {});
+      REQUIRE_FALSE(found);
+      CHECK(contains(found.error().message(), directory.path() + row.text));
+    }
   }
 
   TEST_CASE("the name of a file says nothing about its kind") {

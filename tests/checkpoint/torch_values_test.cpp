@@ -64,6 +64,15 @@ std::string from_type(const std::string& type, const std::string& state) {
        state});
 }
 
+// As 0.1 pickled it, made by this opcode.
+std::string old_tensor(const std::string& module,
+                       const std::string& name,
+                       const std::string& opcode,
+                       const std::string& state = tuple({pickle::storage({}), integer(0),
+                                                         sizes({4}), sizes({1})})) {
+  return global(module, name) + ")" + opcode + state + "b";
+}
+
 // The one tensor of a checkpoint with a storage "0" of 16 bytes.
 std::pair<Checkpoint, Tensor> one_tensor(const std::string& value) {
   auto found = open_value(value, {{"0", noise(16)}});
@@ -125,6 +134,16 @@ TEST_SUITE("checkpoint/torch_values") {
          call(kParameter, {v1}) + tuple({boolean(false), boolean(true), kHooks}) + "b",
          Dtype::kFloat32, true},
         {"Parameter by NEWOBJ", kParameter + v1 + "\x85\x81", Dtype::kFloat32, true, true},
+        {"torch.FloatTensor() and its state", old_tensor("torch", "FloatTensor", "R")},
+        {"torch.Tensor() by NEWOBJ", old_tensor("torch", "Tensor", "\x81")},
+        {"torch.cuda.FloatTensor()", old_tensor("torch.cuda", "FloatTensor", "R")},
+        {"Parameter(torch.FloatTensor())",
+         call(kParameter, {old_tensor("torch", "FloatTensor", "R")}), Dtype::kFloat32, true, true},
+        {"Variable(data) and its state",
+         call(global("torch.autograd.variable", "Variable"),
+              {old_tensor("torch", "FloatTensor", "R")}) +
+             tuple({boolean(true), boolean(false), kHooks}) + "b",
+         Dtype::kFloat32, false, true},
         {"without hooks",
          call(utils("_rebuild_tensor_v2"),
               {pickle::storage({}), integer(0), sizes({4}), sizes({1}), boolean(false), "N"})},
@@ -139,6 +158,37 @@ TEST_SUITE("checkpoint/torch_values") {
       CHECK(only.storage == 0);
       CHECK(std::ranges::equal(found.shape(only), Shape{4}));
       CHECK(std::ranges::equal(found.strides(only), Shape{1}));
+    }
+  }
+
+  TEST_CASE("a tensor class that makes no tensor of 0.1 is a record") {
+    const std::string numbers = call(global("torch", "FloatTensor"), {list({pickle::real(1)})});
+    CHECK(values_of(numbers) == "torch.FloatTensor([1])");
+    CHECK(values_of(call(global("torch", "LongTensor"), {})) == "torch.LongTensor()");
+    CHECK(values_of(old_tensor("torch", "FloatTensor", "R", "}")) == "torch.FloatTensor() <- {}");
+    CHECK(values_of(old_tensor("torch.sparse", "FloatTensor", "R", tuple({"N", "N", "N", "N"}))) ==
+          "torch.sparse.FloatTensor() <- (None, None, None, None)");
+  }
+
+  TEST_CASE("a tensor of 0.1 over what is no storage of its type is refused") {
+    struct Row {
+      std::string value;
+      std::string text;
+    };
+    const Row rows[] = {
+        {old_tensor("torch", "LongTensor", "R"), "`torch.LongTensor`: a storage of float32"},
+        {old_tensor("torch", "FloatTensor", "R",
+                    tuple({pickle::storage({}), integer(1), sizes({4}), sizes({1})})),
+         "does not lie inside its storage"},
+        {old_tensor("torch", "FloatTensor", "R", tuple({"N", "N", "N", "N"})),
+         "a tensor without a storage"},
+    };
+    for (const Row& row : rows) {
+      CAPTURE(row.text);
+      const Error error = refusal(row.value);
+      CAPTURE(error.message());
+      CHECK(error.code() == ErrorCode::kCorrupt);
+      CHECK(contains(error.message(), row.text));
     }
   }
 

@@ -176,6 +176,7 @@ def compare_composite(ours, theirs, tensors, extents):
     name = ours["name"]
     for key in ["kind", "dtype", "shape", "reals", "integers"]:
         expect_equal(f"{name}: {key}", ours[key], theirs[key])
+    expect_equal(f"{name}: class", ours["class"], theirs.get("class"))
     for flag in ["requires_grad", "parameter"]:
         expect_equal(f"{name}: {flag}", flag in ours["flags"], theirs[flag])
     roles = [part["role"] for part in theirs["parts"]]
@@ -211,7 +212,8 @@ def main():
     tool, data = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     checkpoints = sorted(path for path in (data / "checkpoints").glob("torch-*/*.pt"))
     goldens = sorted(data.glob("*.wmap"))
-    composites = sorted((data / "checkpoints" / "composites").glob("*.pt"))
+    folders = [data / "checkpoints" / folder for folder in ("composites", "subclasses")]
+    composites = sorted(path for folder in folders for path in folder.glob("*.pt"))
     if not checkpoints or not composites or not goldens:
         sys.exit("no fixtures found: nothing was tested")
     with tempfile.TemporaryDirectory() as folder:

@@ -114,6 +114,8 @@ class Comparison:
         self.pending.append((f"{path}.__dict__", vars(a), vars(b)))
         if isinstance(a, torch.nn.parameter.UninitializedTensorMixin):
             return
+        if is_wrapper(a):
+            return self.compare_wrappers(path, a, b)
         for what in ["dtype", "shape", "layout", "device", "is_leaf", "is_quantized", "is_nested"]:
             if what != "shape" or not a.is_nested:
                 self.expect(path, what, getattr(a, what), getattr(b, what))
@@ -122,7 +124,22 @@ class Comparison:
             self.expect(path, "coalesced", *[t.is_sparse and t.is_coalesced() for t in (a, b)])
             self.pending += [(f"{path}.{i}", x, y) for i, (x, y) in enumerate(zip(parts, parts_of(b)))]
         else:
+            self.compare_slots(path, a, b)
             self.compare_strided(path, a, b)
+
+    def compare_wrappers(self, path, a, b):
+        """Tensors of a subclass that have no storage: what they wrap is among their attributes."""
+        for what in ["dtype", "shape", "layout", "device", "is_leaf"]:
+            self.expect(path, what, getattr(a, what), getattr(b, what))
+        self.expect(path, "strides", a.stride(), b.stride())
+        self.expect(path, "offset", a.storage_offset(), b.storage_offset())
+        self.compare_slots(path, a, b)
+
+    def compare_slots(self, path, a, b):
+        slots = [name for kind in type(a).__mro__ for name in getattr(kind, "__slots__", ())]
+        for name in slots:
+            self.expect(f"{path}.{name}", "slot", hasattr(a, name), hasattr(b, name))
+            self.pending.append((f"{path}.{name}", getattr(a, name, None), getattr(b, name, None)))
 
     def compare_strided(self, path, a, b):
         self.expect(path, "strides", a.stride(), b.stride())
@@ -143,6 +160,10 @@ class Comparison:
         shift = element_bytes(a, a.storage_offset()) - element_bytes(b, b.storage_offset())
         for key, twin in [(("ours", ours._cdata), theirs._cdata), (("theirs", theirs._cdata), ours._cdata)]:
             self.expect(path, "storage", *[self.storages.setdefault(key, (twin, shift)), (twin, shift)])
+
+
+def is_wrapper(tensor):
+    return torch.utils._python_dispatch.is_traceable_wrapper_subclass(tensor)
 
 
 def is_plain(value):

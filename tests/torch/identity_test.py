@@ -17,12 +17,14 @@ from need_torch import need
 need()
 
 import torch  # noqa: E402
+import torch.distributed.tensor  # noqa: E402  (DTensor is known once it is imported)
 
 WEIGHTMAP, DATA = sys.argv[1], pathlib.Path(sys.argv[2])
 sys.path.append(str(DATA / "checkpoints"))
 
 import generated  # noqa: E402
 import make  # noqa: E402
+import subclasses  # noqa: E402
 from compare_objects import Difference, compare  # noqa: E402
 
 
@@ -111,6 +113,22 @@ class Identity(unittest.TestCase):
         for source in sources:
             with self.subTest(source=f"{source.parent.name}/{source.name}"):
                 self.check(source)
+
+    def test_tensors_of_subclasses(self):
+        subclasses.stand_in_for_torchao()
+        for name, is_safe in [("subclasses", False), ("dtensor", True), ("torchao", True)]:
+            source = DATA / f"checkpoints/subclasses/{name}.pt"
+            with self.subTest(source=name):
+                self.assertEqual(loads_safely(source), is_safe)
+                self.check(source)
+
+    def test_tensors_of_subclasses_are_safe_where_their_classes_are(self):
+        source = DATA / "checkpoints/subclasses/subclasses.pt"
+        two = torch.testing._internal.two_tensor.TwoTensor
+        classes = [subclasses.Tagged, subclasses.Slotted, subclasses.Listed, two]
+        with torch.serialization.safe_globals(classes):
+            self.assertTrue(loads_safely(source))
+            self.check(source)
 
     def test_what_this_version_of_pytorch_saves(self):
         cases = make.CASES | generated.CASES

@@ -256,6 +256,21 @@ def can_be_saved(name, make):
         return False
 
 
+class Buffers(nn.Module):
+    def __init__(self, names):
+        super().__init__()
+        for name in names:
+            self.register_buffer(name, CASES[name]())
+
+
+def write_script(folder, version):
+    """The same by torch.jit.save, which writes other arguments; no others than these."""
+    names = ["coo", "coo_not_coalesced", "coo_hybrid", "csr", "quint8_per_tensor", "qint8_per_channel", "quint8_float"]
+    path = folder / "script-{}.{}.pt".format(*version)
+    torch.jit.save(torch.jit.script(Buffers(names)), path)
+    write_descriptions(path, torch.jit.load(path).state_dict().items())
+
+
 def write(folder, version):
     made = {name: make() for name, make in CASES.items() if can_be_saved(name, make)}
     made["again"] = made["coo"]
@@ -264,7 +279,12 @@ def write(folder, version):
     folder.mkdir(exist_ok=True)
     path = folder / "torch-{}.{}.pt".format(*version)
     torch.save(made, path)
-    loaded = torch.load(path)
-    described = [describe(name, value) for name, value in loaded.items() if name != "csr.values"]
+    write_descriptions(path, [item for item in torch.load(path).items() if item[0] != "csr.values"])
+    if version >= (2, 0):
+        write_script(folder, version)
+
+
+def write_descriptions(path, items):
+    described = [describe(name, value) for name, value in items]
     lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in described)
-    (folder / (path.stem + ".parts.json")).write_text("[\n" + lines + "\n]\n")
+    path.with_name(path.stem + ".parts.json").write_text("[\n" + lines + "\n]\n")

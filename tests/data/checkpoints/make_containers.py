@@ -236,6 +236,56 @@ def legacy_python2():
         assert loaded["part"].data_ptr() - loaded["all"].data_ptr() == 12
 
 
+# ---- tensors of 0.1: of their class alone, with a state
+
+
+class OldTensor:
+    def __init__(self, kind, key, storage, numel, offset, shape, strides):
+        self.kind = kind
+        self.state = Mention(storage, key, numel), offset, shape, strides
+
+    def __reduce__(self):
+        return self.kind, (), self.state
+
+
+class OldVariable:
+    def __init__(self, data, requires_grad):
+        self.parts = (data,), (requires_grad, False, collections.OrderedDict())
+
+    def __reduce__(self):
+        return torch.autograd.variable.Variable, *self.parts
+
+
+class Mention:
+    def __init__(self, storage, key, numel):
+        self.storage, self.key, self.numel = storage, key, numel
+
+
+class OldPickler(pickle._Pickler):
+    def persistent_id(self, value):
+        if isinstance(value, Mention):
+            return "storage", value.storage, value.key, "cpu", value.numel
+        return None
+
+
+def zip_old_tensors():
+    """In a zip, since legacy streams differ in nothing but where the bytes are."""
+    long_numbers = numpy.arange(6, dtype="<i8")
+    made = {
+        "whole": OldTensor(torch.FloatTensor, "0", torch.FloatStorage, 12, 0, (3, 4), (4, 1)),
+        "view": OldTensor(torch.FloatTensor, "0", torch.FloatStorage, 12, 2, (4, 2), (1, 4)),
+        "default": OldTensor(torch.Tensor, "0", torch.FloatStorage, 12, 11, (1,), (1,)),
+        "long": OldTensor(torch.LongTensor, "1", torch.LongStorage, 6, 1, (5,), (1,)),
+        "variable": OldVariable(OldTensor(torch.DoubleTensor, "2", torch.DoubleStorage, 2, 0, (2,), (1,)), True),
+    }
+    out = io.BytesIO()
+    OldPickler(out, 2).dump(made)
+    storages = [numpy.arange(12, dtype="<f4"), long_numbers, numpy.array([0.5, -1.5], "<f8")]
+    records = [("archive/data.pkl", out.getvalue())]
+    records += [(f"archive/data/{i}", storage.tobytes()) for i, storage in enumerate(storages)]
+    pack(HERE / "zip_old_tensors.pt", [*records, ("archive/version", b"3\n")])
+
+
 # ---- the tar archive of 0.1
 
 
@@ -439,7 +489,7 @@ def write_seeds():
 # ---- everything
 
 
-BY_2_13 = [zip_deflated, zip_odd, zip_without_crcs, zip_big_endian, zip_big_endian_v3, legacy_2_13, legacy_protocol4]
+BY_2_13 = [zip_deflated, zip_odd, zip_without_crcs, zip_big_endian, zip_big_endian_v3, zip_old_tensors, legacy_2_13, legacy_protocol4]
 BY_2_13 += [legacy_module, legacy_python2, script_2_13, script_frozen]
 BY_1_13 = [legacy_1_13, legacy_python2, script_1_13, tar_objects, tar_parts]
 WITHOUT_DESCRIPTION = [tar_parts, legacy_module, legacy_python2, script_2_13, script_1_13, script_frozen]

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensors of subclasses on their way in and out.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "weightmap/convert.h"
+#include "weightmap/export.h"
+#include "weightmap/weight_file.h"
+
+#include "support/file_bytes.h"
+#include "support/golden_files.h"
+#include "support/temp_dir.h"
+
+namespace weightmap {
+namespace {
+
+using tests::read_file;
+using tests::TempDir;
+using tests::write_file;
+using Strings = std::vector<std::string>;
+
+std::string fixture(const std::string& name) {
+  return WEIGHTMAP_TEST_DATA "/checkpoints/subclasses/" + name + ".pt";
+}
+
+WeightFile converted(const std::string& source,
+                     const std::string& target,
+                     ConvertOptions options = {}) {
+  options.sync = false;
+  const auto report = convert_checkpoint(source, target, options);
+  REQUIRE_MESSAGE(report.has_value(), report.error().message());
+  const auto file = WeightFile::open(target);
+  REQUIRE_MESSAGE(file.has_value(), file.error().message());
+  return *file;
+}
+
+// Of composites and of tensors that are no parts.
+Strings keys_of(const WeightFile& file) {
+  Strings keys;
+  for (const TensorView tensor : file) {
+    if (!tensor.is_part()) keys.emplace_back(tensor.name());
+  }
+  for (std::uint32_t i = 0; i < file.composite_count(); ++i)
+    keys.emplace_back(file.composite_name(i));
+  return keys;
+}
+
+Strings roles_of(const CompositeView& composite) {
+  Strings roles;
+  for (const CompositePart& part : composite.parts())
+    roles.emplace_back(part.role);
+  return roles;
+}
+
+CompositeView composite_of(const WeightFile& file, std::string_view name) {
+  for (std::uint32_t i = 0; i < file.composite_count(); ++i) {
+    if (file.composite_name(i) == name) return file.composite(i);
+  }
+  FAIL("no composite " << name);
+  return file.composite(0);
+}
+
+TEST_SUITE_BEGIN("convert/subclasses");
+
+TEST_CASE("an exported tensor of a subclass converts to what it came from") {
+  for (const char* const name : {"subclasses", "dtensor", "torchao"}) {
+    CAPTURE(name);
+    const TempDir folder;
+    WeightFile file = converted(fixture(name), folder / "0.wmap");
+    for (const char* const next : {"1.wmap", "2.wmap"}) {
+      const auto report = export_torch(file, folder / "exported.pt", {.sync = false});
+      REQUIRE_MESSAGE(report.has_value(), report.error().message());
+      CHECK(report->dropped.empty());
+      const WeightFile again = converted(folder / "exported.pt", folder / next);
+      CHECK(keys_of(again) == keys_of(file));
+      file = again;
+    }
+    // A wrapper inside of another may share its layout with those outside: from then on it does
+    // not.
+    CHECK(read_file(folder / "1.wmap") == read_file(folder / "2.wmap"));
+  }
+}
+
+TEST_CASE("parts are named by where they are in the state") {
+  const TempDir folder;
+  const WeightFile file = converted(fixture("subclasses"), folder / "x.wmap");
+  CHECK(roles_of(composite_of(file, "nested")) == Strings{"a.a", "a.b", "b.a", "b.b"});
+  CHECK(roles_of(composite_of(file, "listed")) == Strings{"values", "0.scale"});
+  // A key of its own has the name that the part would have.
+  CHECK(composite_of(file, "two").part("a")->name() == "two.a_");
+  CHECK(composite_of(file, "two").part("a")->data() == file.find("plain")->data());
+  CHECK(file.find("two.a")->data() == file.find("plain")->data());
+  // One object under two keys: its parts have both names.
+  CHECK(composite_of(file, "again").part("b")->data() ==
+        composite_of(file, "noted").part("b")->data());
+  CHECK(composite_of(file, "two_parameter").is_parameter());
+}
+
+TEST_CASE("safetensors cannot hold tensors of subclasses, which are refused by name") {
+  const TempDir folder;
+  const WeightFile file = converted(fixture("torchao"), folder / "x.wmap");
+  const auto refused = export_safetensors(file, folder / "out",
+                                          {.sync = false, .safetensors = {.drop_extras = true}});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == ErrorCode::kUnsupported);
+  CHECK(refused.error().message().find(
+            "`0.weight`, `1.weight`: no tensors that safetensors can hold, the first is "
+            "wrapper_subclass; drop_tensors resolves it") != std::string::npos);
+  const auto report = export_safetensors(
+      file, folder / "out",
+      {.sync = false, .safetensors = {.drop_extras = true, .drop_tensors = true}});
+  REQUIRE_MESSAGE(report.has_value(), report.error().message());
+  CHECK(std::ranges::count(report->dropped, "0.weight: a tensor, wrapper_subclass") == 1);
+  CHECK(report->tensor_count == 2);
+}
+
+TEST_CASE("a weight file without what a class needs is refused by name when it is exported") {
+  const TempDir folder;
+  write_file(folder / "made.wmap", tests::text_of(tests::encode_file(tests::composites_content())));
+  const auto file = WeightFile::open(folder / "made.wmap");
+  REQUIRE(file);
+  const auto report = export_torch(*file, folder / "out.pt", {.sync = false});
+  REQUIRE_FALSE(report);
+  CAPTURE(report.error().message());
+  CHECK(report.error().message().find("torchao.AffineQuantizedTensor") != std::string::npos);
+}
+
+TEST_CASE("selected tensors of subclasses keep their state") {
+  const TempDir folder;
+  const WeightFile file =
+      converted(fixture("subclasses"), folder / "x.wmap",
+                {.selection = {.include = {"t*", "nested", "again"},
+                               .exclude = {"two.a", "two_*"},
+                               .rename = {{"again", "z.noted"}, {"t*d", "a.t*d"}}}});
+  CHECK(keys_of(file) == Strings{"a.tagged", "nested", "two", "z.noted"});
+  CHECK(roles_of(composite_of(file, "a.tagged")) == Strings{"values", "other"});
+  CHECK(composite_of(file, "a.tagged").part("other")->name() == "a.tagged.other");
+  const auto report = export_torch(file, folder / "out.pt", {.sync = false});
+  REQUIRE_MESSAGE(report.has_value(), report.error().message());
+  CHECK(report->dropped.empty());
+  // The state is what it was: what was exported is exported again.
+  const WeightFile again = converted(folder / "out.pt", folder / "again.wmap");
+  REQUIRE(export_torch(again, folder / "again.pt", {.sync = false}));
+  CHECK(read_file(folder / "out.pt") == read_file(folder / "again.pt"));
+}
+
+TEST_CASE("a tensor that is a key and a part stays a part when the key is left out") {
+  const TempDir folder;
+  const WeightFile file =
+      converted(fixture("dtensor"), folder / "x.wmap", {.selection = {.exclude = {"weight"}}});
+  // The mesh is one object for both; its tensor's first name was weight's.
+  CHECK(roles_of(composite_of(file, "bias")) == Strings{"_local_tensor", "_spec.mesh._rank_map"});
+  const auto report = export_torch(file, folder / "out.pt", {.sync = false});
+  REQUIRE_MESSAGE(report.has_value(), report.error().message());
+  CHECK(report->dropped.empty());
+  const WeightFile again = converted(folder / "out.pt", folder / "again.wmap");
+  CHECK(keys_of(again) == Strings{"bias"});
+  CHECK(again.tensor_count() == 2);
+}
+
+TEST_SUITE_END();
+
+}  // namespace
+}  // namespace weightmap
