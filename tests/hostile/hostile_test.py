@@ -59,6 +59,7 @@ class Row:
     def watched(self, command, *more):
         source = self.at("in", self.trick.source)
         reads = tuple(str(self.at("in", path)) for path in (self.trick.source, *self.trick.reads))
+        reads += watch.SANITIZERS if SANITIZED else ()
         limits = watch.Limits(reads, (str(source.parent),), (str(self.at("out")),))
         environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}  # it would trace the program
         self.at(command).mkdir()

@@ -12,11 +12,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-# What the dynamic linker, the C++ runtime and the sanitizers read.
-SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/ld.so.preload",
-          "/proc/self/maps", "/proc/self/cmdline", "/proc/self/environ", "/proc/self/status",
-          "/proc/sys/vm/overcommit_memory", "/sys/devices/system/cpu", "/sys/fs/cgroup",
-          "/sys/kernel/mm/transparent_hugepage")  # fmt: skip
+# What the dynamic linker and the C++ runtime read, and what sanitizers do besides.
+SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/ld.so.preload")
+SANITIZERS = ("/proc/self/maps", "/proc/self/cmdline", "/proc/self/environ")
 
 WATCHED = "%file,%process,%network,ptrace,process_vm_writev,io_uring_setup,kill,memfd_create"
 
@@ -99,10 +97,10 @@ def offence_of(name, arguments, returned, limits, is_first_call):
     return f"{name}({arguments})"
 
 
-def offences(lines, limits, is_first_thread):
+def offences(lines, limits, is_first_thread, process):
     found = []
     for number, line in enumerate(lines):
-        call = CALL.match(line)
+        call = CALL.match(line.replace(f"/proc/{process}/", "/proc/self/"))
         if call is None:
             continue  # a signal, or the end
         is_first_call = is_first_thread and number == 0
@@ -116,7 +114,7 @@ def read_traces(folder, limits):
     found = [] if traces else ["left no trace"]
     for trace in traces:
         lines = trace.read_text(encoding="utf-8", errors="replace").splitlines()
-        found += offences(lines, limits, trace == traces[0])
+        found += offences(lines, limits, trace == traces[0], traces[0].suffix[1:])
     return found
 
 
