@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "fuzz/input.h"
 #include "fuzz/open_input.h"
 
 namespace {

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "fuzz/input.h"
 #include "fuzz/open_input.h"
 #include "support/checkpoint_writer.h"
 

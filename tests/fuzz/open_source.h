@@ -3,25 +3,19 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/storage_reader.h"
+#include "fuzz/input.h"
 #include "support/checkpoint_check.h"
 #include "support/file_bytes.h"
 #include "support/temp_dir.h"
 
 // What fuzz targets of checkpoints in several files share.
 namespace weightmap::tests {
-
-[[noreturn]] inline void give_up(const std::string& why) {
-  std::fprintf(stderr, "%s\n", why.c_str());
-  std::abort();
-}
 
 // Opens a checkpoint and, if that succeeds, holds it to its promises. What is put together is read
 // as far as it is small.

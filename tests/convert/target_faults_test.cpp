@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+// All that writes a file, end to end: every system call on the way fails once, in every way, or is
+// the last one, and the directory is looked at. What the writer alone does is held to more in
+// tests/io/file_writer_faults_test.cpp and file_writer_kill_test.cpp.
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "weightmap/convert.h"
+#include "weightmap/export.h"
+#include "weightmap/weight_file.h"
+
+#include "io/call_seam.h"
+#include "io/writer_scenario.h"
+#include "support/file_bytes.h"
+#include "support/process.h"
+#include "support/temp_dir.h"
+
+namespace weightmap {
+namespace {
+
+using tests::CallSeam;
+using tests::kScenarios;
+using tests::read_file;
+using tests::Scenario;
+using tests::SeenCall;
+using tests::TempDir;
+using tests::Verdict;
+using Names = std::vector<std::string>;
+
+constexpr char kFixture[] = WEIGHTMAP_TEST_DATA "/checkpoints/torch-2.13/state_dict.pt";
+
+template <typename T>
+Result<void> outcome_of(const Result<T>& result) {
+  return result ? Result<void>() : result.error();
+}
+
+template <typename Export>
+Result<void> exported(const Export& run, const TempDir& dir, const std::string& target) {
+  const auto file = WeightFile::open(dir / "source.wmap");
+  if (!file) return file.error();
+  ExportOptions options{.replace_any = true};
+  options.safetensors.drop_extras = true;
+  return outcome_of(run(*file, target, options));
+}
+
+// Writes `target` from what lies beside it: source.pt, source.wmap.
+struct Operation {
+  std::string name;
+  std::string target;
+  Result<void> (*run)(const TempDir& dir, const std::string& target);
+};
+
+const Operation kOperations[] = {
+    {"convert", "target.wmap",
+     [](const TempDir& dir, const std::string& target) {
+       return outcome_of(convert_checkpoint(dir / "source.pt", target, {.replace_any = true}));
+     }},
+    {"adopt", "target.wmap",
+     [](const TempDir& dir, const std::string& target) {
+       return outcome_of(adopt_checkpoint(dir / "source.pt", target, {.replace_any = true}));
+     }},
+    {"export as torch.save", "target.pt",
+     [](const TempDir& dir, const std::string& target) {
+       return exported(export_torch, dir, target);
+     }},
+    {"export as safetensors", "target.safetensors",
+     [](const TempDir& dir, const std::string& target) {
+       return exported(export_safetensors, dir, target);
+     }},
+};
+
+// One writing: the directory before it, and what it should become.
+class Trial {
+ public:
+  Trial(const Operation& operation, const Scenario& scenario)
+      : operation_(operation), scenario_(scenario) {
+    std::filesystem::copy(kFixture, dir_ / "source.pt");
+    static const std::string weight_file = converted_fixture();
+    tests::write_file(dir_ / "source.wmap", weight_file);
+    if (scenario.target_exists) tests::write_file(target(), tests::old_bytes());
+    if (scenario.has_stale_temporary) tests::write_file(dir_ / temporary(), "of a dead writer");
+    before_ = dir_.names();
+  }
+
+  Result<void> run() const { return operation_.run(dir_, target()); }
+
+  // As the kernel of the scenario has it; waiting for the disk is left out.
+  Verdict kernel(const SeenCall& call) const {
+    Verdict verdict = tests::kernel_of(scenario_, call);
+    verdict.pretended = call.name == "fsync" || call.name == "sync_file_range";
+    return verdict;
+  }
+
+  std::string new_bytes() const { return read_file(target()); }
+
+  void check_is_new(const std::string& expected) const {
+    CHECK(read_file(target()) == expected);
+    Names names{"source.pt", "source.wmap", operation_.target};
+    std::ranges::sort(names);
+    CHECK(dir_.names() == names);
+  }
+
+  // The old target, and no name that was not there.
+  void check_is_old() const {
+    if (scenario_.target_exists) CHECK(read_file(target()) == tests::old_bytes());
+    for (const std::string& name : dir_.names())
+      CHECK_MESSAGE(std::ranges::find(before_, name) != before_.end(), name);
+  }
+
+  // The old target or the new one, never anything in between; at most a temporary more.
+  void check_is_whole(const std::string& expected) const {
+    for (const std::string& name : dir_.names()) {
+      const bool known = name == operation_.target || name == temporary() ||
+                         std::ranges::find(before_, name) != before_.end();
+      CHECK_MESSAGE(known, name);
+    }
+    if (!std::filesystem::exists(target())) {
+      CHECK_FALSE(scenario_.target_exists);
+      return;
+    }
+    const std::string bytes = read_file(target());
+    const bool is_old = scenario_.target_exists && bytes == tests::old_bytes();
+    CHECK((is_old || bytes == expected));
+  }
+
+ private:
+  static std::string converted_fixture() {
+    const TempDir dir;
+    REQUIRE(convert_checkpoint(kFixture, dir / "x.wmap"));
+    return read_file(dir / "x.wmap");
+  }
+  std::string target() const { return dir_ / operation_.target; }
+  std::string temporary() const { return "." + operation_.target + ".weightmap-tmp"; }
+
+  const Operation& operation_;
+  const Scenario& scenario_;
+  TempDir dir_;
+  Names before_;
+};
+
+// A writing in which nothing fails.
+struct Good {
+  std::vector<SeenCall> calls;
+  std::string bytes;
+};
+
+Good good(const Operation& operation, const Scenario& scenario) {
+  const Trial trial(operation, scenario);
+  Good result;
+  {
+    CallSeam seam([&](const SeenCall& call) { return trial.kernel(call); });
+    const auto done = trial.run();
+    REQUIRE_MESSAGE(done, (done ? "" : done.error().message()));
+    result.calls = std::move(seam.seen);
+  }
+  result.bytes = trial.new_bytes();
+  trial.check_is_new(result.bytes);
+  return result;
+}
+
+// An error number, or, when 0, no more than a few bytes at a time.
+struct Fault {
+  std::string_view name;
+  int error;
+};
+constexpr Fault kFaults[] = {{"a full disk", ENOSPC},
+                             {"a broken device", EIO},
+                             {"an interruption", EINTR},
+                             {"a few bytes", 0}};
+
+bool must_succeed(const SeenCall& call, const Fault& fault) {
+  if (fault.error == 0) return true;
+  const bool is_repeated = call.name != "link_at" && call.name != "rename_at" &&
+                           call.name != "unlink_at" && call.name != "sync_file_range";
+  return fault.error == EINTR && is_repeated;
+}
+
+bool must_fail(const SeenCall& call, const Fault& fault) {
+  const bool is_needed = call.name == "pwrite" || call.name == "pread" || call.name == "fsync" ||
+                         call.name == "link_at" || call.name == "rename_at";
+  return is_needed && fault.error != 0 && !must_succeed(call, fault);
+}
+
+void run_with_fault(const Trial& trial, const Good& good, std::size_t failing, const Fault& fault) {
+  std::size_t number = 0;
+  Result<void> done;
+  {
+    const CallSeam seam([&](const SeenCall& call) {
+      if (number++ != failing) return trial.kernel(call);
+      return Verdict{.error = fault.error, .at_most = fault.error == 0 ? 5 : -1};
+    });
+    done = trial.run();
+  }
+  CHECK(number > failing);
+  const std::string message = done ? "" : done.error().message();
+  CAPTURE(message);
+  if (must_succeed(good.calls[failing], fault)) CHECK(done);
+  if (must_fail(good.calls[failing], fault)) CHECK_FALSE(done);
+  const bool is_written = message.find("is written, but its directory") != std::string::npos;
+  done || is_written ? trial.check_is_new(good.bytes) : trial.check_is_old();
+}
+
+TEST_SUITE_BEGIN("convert/target_faults");
+
+TEST_CASE("a call that fails leaves the old target or the whole new one") {
+  for (const Operation& operation : kOperations) {
+    CAPTURE(operation.name);
+    for (const Scenario& scenario : kScenarios) {
+      CAPTURE(scenario.name);
+      const Good without = good(operation, scenario);
+      REQUIRE(without.calls.size() >= 10);
+      for (std::size_t failing = 0; failing < without.calls.size(); ++failing) {
+        CAPTURE(without.calls[failing].name);
+        CAPTURE(failing);
+        for (const Fault& fault : kFaults) {
+          CAPTURE(fault.name);
+          run_with_fault(Trial(operation, scenario), without, failing, fault);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a disk that is full from some call on leaves the old target") {
+  for (const Operation& operation : kOperations) {
+    CAPTURE(operation.name);
+    for (const Scenario& scenario : kScenarios) {
+      CAPTURE(scenario.name);
+      const Good without = good(operation, scenario);
+      const auto is_write = [](const SeenCall& call) { return call.name == "pwrite"; };
+      const auto writes = std::ranges::count_if(without.calls, is_write);
+      REQUIRE(writes > 0);
+      for (std::ptrdiff_t room = 0; room < writes; ++room) {
+        CAPTURE(room);
+        const Trial trial(operation, scenario);
+        std::ptrdiff_t written = 0;
+        const CallSeam seam([&](const SeenCall& call) {
+          if (is_write(call) && written++ >= room) return Verdict{.error = ENOSPC};
+          return trial.kernel(call);
+        });
+        const auto done = trial.run();
+        REQUIRE_FALSE(done);
+        CHECK(done.error().code() == ErrorCode::kIo);
+        trial.check_is_old();
+      }
+    }
+  }
+}
+
+TEST_CASE("a process that is killed leaves a whole target, and the next one clears up") {
+  for (const Operation& operation : kOperations) {
+    CAPTURE(operation.name);
+    for (const Scenario& scenario : kScenarios) {
+      CAPTURE(scenario.name);
+      const Good without = good(operation, scenario);
+      for (std::size_t last = 0; last < without.calls.size(); ++last) {
+        CAPTURE(without.calls[last].name);
+        CAPTURE(last);
+        const Trial trial(operation, scenario);
+        const int status = tests::in_child([&] {
+          std::size_t number = 0;
+          const CallSeam seam([&](const SeenCall& call) {
+            Verdict verdict = trial.kernel(call);
+            verdict.killed_after = number++ == last;
+            return verdict;
+          });
+          return trial.run().has_value();
+        });
+        REQUIRE(tests::was_killed_by(status, SIGKILL));
+        trial.check_is_whole(without.bytes);
+        const CallSeam seam([&](const SeenCall& call) { return trial.kernel(call); });
+        const auto again = trial.run();
+        REQUIRE_MESSAGE(again, (again ? "" : again.error().message()));
+        trial.check_is_new(without.bytes);
+      }
+    }
+  }
+}
+
+TEST_SUITE_END();
+
+}  // namespace
+}  // namespace weightmap
