@@ -71,11 +71,10 @@ std::optional<std::vector<std::int64_t>> checked_contiguous_strides(
 }
 
 bool is_contiguous(std::span<const std::int64_t> shape, std::span<const std::int64_t> strides) {
-  if (has_no_elements(shape)) return true;
   std::optional<std::int64_t> expected = 1;  // nothing: more than a stride can be
   for (std::size_t i = shape.size(); i-- > 0;) {
     if (shape[i] == 1) continue;
-    if (expected != strides[i]) return false;
+    if (expected != strides[i]) return has_no_elements(shape);
     expected = checked_mul(*expected, shape[i]);
   }
   return true;

@@ -121,18 +121,14 @@ std::string_view WeightFile::name(std::uint32_t number) const {
 TensorView WeightFile::tensor(std::uint32_t number) const {
   const format::IndexView& index = state_->index;
   const fb::Entry& entry = index.entries[number];
-  TensorView::Parts parts{.name = index.name(entry),
-                          .dtype = static_cast<Dtype>(entry.dtype()),
-                          .flags = entry.flags(),
-                          .shape = index.shape(entry),
-                          .strides = index.strides(entry)};
-  if (const std::optional<format::Range> place = index.place(entry)) {
-    const io::MappedFile* const file = state_->file_of(entry.segment());
-    parts.is_absent = file == nullptr;
-    parts.data = file == nullptr ? nullptr : file->bytes().data() + place->offset_bytes;
-    parts.extent_bytes = file == nullptr ? 0 : place->size_bytes;
-  }
-  return TensorView(parts);
+  const std::byte* const data = state_->data_of(entry);
+  return TensorView({.name = index.name(entry),
+                     .dtype = static_cast<Dtype>(entry.dtype()),
+                     .flags = entry.flags(),
+                     .shape = index.shape(entry),
+                     .strides = index.strides(entry),
+                     .data = data,
+                     .is_absent = data == nullptr && entry.segment() != format::kNoSegment});
 }
 
 TensorPlace WeightFile::place(std::uint32_t number) const {

@@ -32,6 +32,15 @@ struct WeightFile::State {
     return siblings.empty() ? &mapped : file(index.data_file_of(segment));
   }
 
+  // A tensor's first element; null where it has no bytes, or none that can be read.
+  const std::byte* data_of(const fb::Entry& entry) const {
+    if (entry.segment() == format::kNoSegment) return nullptr;
+    const io::MappedFile* const file = file_of(entry.segment());
+    if (file == nullptr) return nullptr;
+    const std::uint64_t begin = index.segments[entry.segment()].offset_bytes();
+    return file->bytes().data() + begin + entry.offset_bytes();
+  }
+
   io::MappedFile mapped;
   std::vector<Sibling> siblings;  // data files 1 and up
   format::Header header;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,18 +60,20 @@ class Module {
   std::span<const std::string> registration_errors() const { return registration_errors_; }
 
  private:
-  friend class SlotTable;
+  friend class Binder;
   bool take_name(std::string_view name);
   bool accept_name(std::string_view kind, std::string_view name);
+  bool points_into(const WeightFile& file) const;
   void keep_alive(const WeightFile& file);
-  void let_go_of_unused();
 
   std::vector<NamedSlot> slots_;
   std::size_t parameter_count_ = 0;
   std::vector<NamedChild> children_;
   std::vector<std::string> registration_errors_;
   std::unordered_set<std::string> names_;  // of slots and children, once there are many
-  std::vector<WeightFile> sources_;        // the mappings that this module's own slots point into
+  // The mappings that this module's own slots point into: that of the last bind, and earlier ones.
+  std::optional<WeightFile> source_;
+  std::vector<WeightFile> older_sources_;
 };
 
 template <Element T>

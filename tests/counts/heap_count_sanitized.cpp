@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// A sanitizer's allocator is asked to tell of every block.
+#include <atomic>
+#include <cstddef>
+#include <sanitizer/allocator_interface.h>
+
+#include "heap_count.h"
+
+namespace weightmap::tests {
+namespace {
+
+std::atomic<std::uint64_t> allocations{0};
+
+void count(const volatile void* /*block*/, std::size_t /*size*/) {
+  ++allocations;
+}
+
+void ignore(const volatile void* /*block*/) {}
+
+const bool is_installed = __sanitizer_install_malloc_and_free_hooks(count, ignore) != 0;
+
+}  // namespace
+
+std::uint64_t heap_allocations() {
+  return is_installed ? allocations.load() : 0;
+}
+
+}  // namespace weightmap::tests
