@@ -28,6 +28,12 @@ bool is_aligned(const Slot& slot, const TensorView& tensor) {
   return reinterpret_cast<std::uintptr_t>(tensor.data()) % slot.alignment_bytes() == 0;
 }
 
+// A slot takes two cache lines, and slots lie anywhere.
+void prefetch_slot(const Slot& slot) {
+  __builtin_prefetch(&slot);
+  __builtin_prefetch(reinterpret_cast<const std::byte*>(&slot) + sizeof slot - 1);
+}
+
 using Reason = Mismatch::Reason;
 
 std::optional<Mismatch> find_mismatch(const Slot& slot,
@@ -170,7 +176,7 @@ void Binder::find_together(std::span<const SlotWalk::Named> batch, std::size_t b
   for (std::size_t i = 0; i < batch.size(); ++i) {
     keys[i] = batch[i].key;
     __builtin_prefetch(keys[i].data());
-    __builtin_prefetch(batch[i].slot);
+    prefetch_slot(*batch[i].slot);
   }
   const std::span<std::uint32_t> numbers = std::span(numbers_).subspan(begin, batch.size());
   state_.index.find_all(std::span(keys).first(batch.size()), numbers);
@@ -294,27 +300,22 @@ void Binder::collect_errors() {
     errors.push_back(mismatch.text);
 }
 
+// The slots of a module mostly stand together: after the last of them the module is told which
+// files it needs. Where they do not, it is told again, and the last time is after the last slot.
 void Binder::point_slots() {
+  Module* home = nullptr;
   for (const Row& row : rows_) {
     if (row.tensor == kNotFound) continue;
+    if (row.slot->home_ != home) {
+      if (home != nullptr) home->keep_alive(file_);
+      home = row.slot->home_;
+    }
     const fb::Entry& entry = state_.index.entries[row.tensor];
     // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
     const auto strides = state_.index.strides(entry).first(row.slot->shape().size());
     row.slot->take(state_.data_of(entry), strides);
   }
-  keep_file_alive();
-}
-
-// After the last slot was pointed, since modules then let go of files that none of theirs points
-// into any more. The slots of a module mostly stand together.
-void Binder::keep_file_alive() {
-  const Module* previous = nullptr;
-  for (const Row& row : rows_) {
-    Module* const home = row.slot->home_;
-    if (home == previous || row.tensor == kNotFound) continue;
-    if (home != nullptr) home->keep_alive(file_);
-    previous = home;
-  }
+  if (home != nullptr) home->keep_alive(file_);
 }
 
 BindReport bind(Module& module, const WeightFile& file, const BindOptions& options) {

@@ -47,7 +47,6 @@ class Binder {
   void collect_unexpected(std::string_view name, bool is_taken);
   void collect_errors();
   void point_slots();
-  void keep_file_alive();
 
   SlotWalk& walk_;
   const WeightFile& file_;

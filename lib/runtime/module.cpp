@@ -105,7 +105,8 @@ bool Module::points_into(const WeightFile& file) const {
   return false;
 }
 
-// Called once all slots were pointed; what none of them points into any more is let go.
+// Called after slots were pointed, the last time after the last; what none of them points into any
+// more is let go.
 void Module::keep_alive(const WeightFile& file) {
   const bool is_kept = source_ && source_->state_ == file.state_;
   if (is_kept && older_sources_.empty()) return;

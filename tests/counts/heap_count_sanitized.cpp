@@ -2,9 +2,13 @@
 // A sanitizer's allocator is asked to tell of every block.
 #include <atomic>
 #include <cstddef>
-#include <sanitizer/allocator_interface.h>
 
 #include "heap_count.h"
+
+// Of sanitizer/allocator_interface.h, which g++ does not bring along.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(
+    void (*on_malloc)(const volatile void* block, std::size_t size),
+    void (*on_free)(const volatile void* block));
 
 namespace weightmap::tests {
 namespace {
