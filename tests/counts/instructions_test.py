@@ -71,7 +71,7 @@ def main():
         record(compiler, found)
     recorded = json.loads(RECORDED.read_text())
     if compiler not in recorded:
-        skip(f"nothing is recorded for {compiler}: {found}")
+        skip(f"nothing is recorded for {compiler}; --record does so: {found}")
     sys.exit(0 if compare(found, recorded[compiler]) else 1)
 
 
