@@ -44,13 +44,26 @@ std::size_t sequence_length(std::string_view text, std::size_t at) {
   return is_scalar_value(value, length) ? length : 0;
 }
 
-// How many bytes from `at` on are ASCII, eight at a time: nearly every name is nothing else.
-std::size_t ascii_run(std::string_view text, std::size_t at) {
-  const std::size_t start = at;
-  for (std::uint64_t eight = 0; text.size() - at >= sizeof eight; at += sizeof eight) {
-    std::memcpy(&eight, text.data() + at, sizeof eight);
-    if ((eight & 0x8080808080808080U) != 0) break;
+bool is_ascii(const char* text, std::size_t size) {
+  constexpr std::uint64_t kHighBits = 0x8080808080808080U;
+  std::uint64_t seen = 0;
+  for (std::size_t at = 0; at < size; at += sizeof seen) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, text + at, sizeof eight);
+    seen |= eight;
   }
+  return (seen & kHighBits) == 0;
+}
+
+// How many bytes from `at` on are surely ASCII, a block at a time: nearly every name is nothing
+// else.
+std::size_t ascii_run(std::string_view text, std::size_t at) {
+  constexpr std::size_t kBlock = 64;
+  const std::size_t start = at;
+  while (text.size() - at >= kBlock && is_ascii(text.data() + at, kBlock))
+    at += kBlock;
+  while (text.size() - at >= 8 && is_ascii(text.data() + at, 8))
+    at += 8;
   return at - start;
 }
 

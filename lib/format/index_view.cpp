@@ -74,25 +74,94 @@ std::uint64_t features_of(std::uint8_t dtype, std::uint16_t flags) {
          (is_packed(dtype) ? kFeaturePackedDtypes : 0);
 }
 
+constexpr std::size_t kTogether = 64;  // names: their cache lines fit into the first cache
+
+std::size_t bucket_number(const IndexView& index, std::uint64_t hash) {
+  const unsigned bits = bucket_bits(index.entries.size());
+  return bits == 0 ? 0 : hash >> (64U - bits);
+}
+
+std::span<const fb::Order> bucket_of(const IndexView& index, std::uint64_t hash) {
+  const std::size_t bucket = bucket_number(index, hash);
+  const std::uint32_t begin = index.buckets[bucket];
+  return index.order.subspan(begin, index.buckets[bucket + 1] - begin);
+}
+
+// A bucket holds one or two, unless someone chose the names for their hashes: hence no scan.
+std::optional<std::uint32_t> find_hashed(const IndexView& index,
+                                         std::string_view name,
+                                         std::uint64_t hash) {
+  const auto places = bucket_of(index, hash);
+  const auto is_before = [&](const fb::Order& step, std::uint64_t wanted) {
+    const auto wanted_top = static_cast<std::uint32_t>(wanted >> 32U);
+    if (step.hash_top() != wanted_top) return step.hash_top() < wanted_top;
+    return index.entries[step.entry()].name_hash() < wanted;
+  };
+  const auto found = std::lower_bound(places.begin(), places.end(), hash, is_before);
+  if (found == places.end()) return std::nullopt;
+  const fb::Entry& entry = index.entries[found->entry()];
+  if (entry.name_hash() != hash || index.name(entry) != name) return std::nullopt;
+  return found->entry();
+}
+
+// The entry that find_hashed will most likely look at; null when its bucket is empty.
+const fb::Entry* likely_entry(const IndexView& index, std::uint64_t hash) {
+  const auto places = bucket_of(index, hash);
+  const auto found = std::ranges::lower_bound(places, static_cast<std::uint32_t>(hash >> 32U), {},
+                                              &fb::Order::hash_top);
+  return found == places.end() ? nullptr : &index.entries[found->entry()];
+}
+
+void prefetch_text(std::string_view text) {
+  if (text.empty()) return;
+  __builtin_prefetch(text.data());
+  __builtin_prefetch(text.data() + text.size() - 1);
+}
+
+// Stage by stage: what one stage asks memory for, the next one looks at.
+// REQUIRES: at most kTogether names; entries.
+void find_together(const IndexView& index,
+                   std::span<const std::string_view> names,
+                   std::span<std::uint32_t> numbers) {
+  std::array<std::uint64_t, kTogether> hashes;
+  std::array<const fb::Entry*, kTogether> likely;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    hashes[i] = name_hash(names[i]);
+    __builtin_prefetch(&index.buckets[bucket_number(index, hashes[i])]);
+  }
+  for (std::size_t i = 0; i < names.size(); ++i)
+    __builtin_prefetch(bucket_of(index, hashes[i]).data());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    likely[i] = likely_entry(index, hashes[i]);
+    if (likely[i] != nullptr) __builtin_prefetch(likely[i]);
+  }
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (likely[i] == nullptr) continue;
+    prefetch_text(index.name(*likely[i]));
+    if (likely[i]->segment() != kNoSegment)
+      __builtin_prefetch(&index.segments[likely[i]->segment()]);
+  }
+  for (std::size_t i = 0; i < names.size(); ++i)
+    numbers[i] = find_hashed(index, names[i], hashes[i]).value_or(kNoEntry);
+}
+
 }  // namespace
 
 std::optional<std::uint32_t> IndexView::find(std::string_view name) const {
   if (entries.empty()) return std::nullopt;
-  const std::uint64_t hash = name_hash(name);
-  const unsigned bits = bucket_bits(entries.size());
-  const std::uint64_t bucket = bits == 0 ? 0 : hash >> (64U - bits);
-  const auto places = order.subspan(buckets[bucket], buckets[bucket + 1] - buckets[bucket]);
-  // A bucket holds one or two, unless someone chose the names for their hashes: hence no scan.
-  const auto is_before = [&](const fb::Order& step, std::uint64_t wanted) {
-    const auto wanted_top = static_cast<std::uint32_t>(wanted >> 32U);
-    if (step.hash_top() != wanted_top) return step.hash_top() < wanted_top;
-    return entries[step.entry()].name_hash() < wanted;
-  };
-  const auto found = std::lower_bound(places.begin(), places.end(), hash, is_before);
-  if (found == places.end()) return std::nullopt;
-  const fb::Entry& entry = entries[found->entry()];
-  if (entry.name_hash() != hash || this->name(entry) != name) return std::nullopt;
-  return found->entry();
+  return find_hashed(*this, name, name_hash(name));
+}
+
+void IndexView::find_all(std::span<const std::string_view> wanted,
+                         std::span<std::uint32_t> numbers) const {
+  if (entries.empty()) {
+    std::ranges::fill(numbers, kNoEntry);
+    return;
+  }
+  for (std::size_t done = 0; done < wanted.size(); done += kTogether) {
+    const std::size_t count = std::min(kTogether, wanted.size() - done);
+    find_together(*this, wanted.subspan(done, count), numbers.subspan(done, count));
+  }
 }
 
 std::uint32_t IndexView::own_segment_count() const {

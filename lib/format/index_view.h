@@ -16,6 +16,7 @@
 namespace weightmap::format {
 
 inline constexpr std::uint32_t kNoSegment = 0xFFFFFFFFU;
+inline constexpr std::uint32_t kNoEntry = 0xFFFFFFFFU;  // there are fewer (FORMAT.md 6)
 inline constexpr std::uint8_t kMaxRank = 64;
 inline constexpr std::size_t kMaxNameBytes = 65535;
 
@@ -60,6 +61,10 @@ struct IndexView {
 
   // The number of the entry of that name. A hash and one bucket, whatever the number of entries.
   std::optional<std::uint32_t> find(std::string_view name) const;
+
+  // The same for many names at once, kNoEntry where there is none: for names in no order, whose
+  // memory is asked for before it is looked at. REQUIRES: as many numbers as names.
+  void find_all(std::span<const std::string_view> names, std::span<std::uint32_t> numbers) const;
 
   // How many of the segments, from the first on, lie in the weight file itself. REQUIRES: root.
   std::uint32_t own_segment_count() const;

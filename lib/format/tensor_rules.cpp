@@ -22,7 +22,15 @@ Result<void> check_each(const IndexView& view, Question fault_of, Description de
   return {};
 }
 
+// What nearly every entry is.
+bool is_plain(const fb::Entry& entry) {
+  constexpr std::uint16_t kPlainFlags = kParameter | kRequiresGrad;
+  return (entry.flags() & ~kPlainFlags) == 0 && is_known_dtype(entry.dtype()) &&
+         entry.rank() <= kMaxRank && entry.reserved() == 0;
+}
+
 std::string_view entry_fault(const fb::Entry& entry) {
+  if (is_plain(entry)) return "";
   const std::string_view fault = dtype_fault(entry.dtype(), entry.flags());
   if (!fault.empty()) return fault;
   if (entry.rank() > kMaxRank) return "has more than 64 dimensions";

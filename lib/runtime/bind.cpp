@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "runtime/binder.h"
 #include "runtime/key_homes.h"
-#include "runtime/slot_table.h"
+#include "runtime/slot_walk.h"
 
 namespace weightmap {
 namespace {
@@ -27,6 +27,12 @@ bool shape_fits(const Slot& slot, const TensorView& tensor) {
 
 bool is_aligned(const Slot& slot, const TensorView& tensor) {
   return reinterpret_cast<std::uintptr_t>(tensor.data()) % slot.alignment_bytes() == 0;
+}
+
+// A slot takes two cache lines, and slots lie anywhere.
+void prefetch_slot(const Slot& slot) {
+  __builtin_prefetch(&slot);
+  __builtin_prefetch(reinterpret_cast<const std::byte*>(&slot) + sizeof slot - 1);
 }
 
 using Reason = Mismatch::Reason;
@@ -97,6 +103,13 @@ Mismatch composite_mismatch(const Slot& slot,
               "), the slot wants the elements of one ", dtype_name(slot.dtype()), " tensor.")};
 }
 
+Mismatch tie_mismatch(std::string_view key, std::string_view twin) {
+  return {.key = std::string(key),
+          .reason = Reason::kTie,
+          .text = concat("tie mismatch for ", key, ": it is one with ", twin,
+                         " in the module, but not in the file.")};
+}
+
 std::string key_list(std::string_view title, std::span<const std::string> keys) {
   std::string text(title);
   for (const std::string& key : keys) {
@@ -108,17 +121,26 @@ std::string key_list(std::string_view title, std::span<const std::string> keys) 
 
 }  // namespace
 
-Binder::Binder(SlotTable& table, Module* root, const WeightFile& file, const BindOptions& options)
-    : table_(table), root_(root), file_(file), options_(options), report_(file) {}
+Binder::Binder(SlotWalk& walk, Module* root, const WeightFile& file, const BindOptions& options)
+    : walk_(walk),
+      root_(root),
+      file_(file),
+      state_(*file.state_),
+      options_(options),
+      report_(file) {}
 
 BindReport Binder::run(std::string class_name) && {
   report_.class_name_ = std::move(class_name);
+  const std::size_t expected = std::max<std::size_t>(walk_.known_count(), file_.tensor_count());
+  rows_.reserve(expected);
+  report_.matched_.reserve(expected);
   taken_.assign(file_.tensor_count(), false);
   find_composites();
-  row_tensors_.assign(table_.rows().size(), kNotFound);
-  report_.matched_.reserve(table_.rows().size());
-  for (std::uint32_t row = 0; row < table_.rows().size(); ++row)
-    match(row);
+  for (auto batch = walk_.next_batch(); !batch.empty(); batch = walk_.next_batch()) {
+    find(batch);
+    for (std::size_t i = 0; i < batch.size(); ++i)
+      match(batch[i], numbers_[i]);
+  }
   collect_unexpected();
   order_unexpected();
   collect_errors();
@@ -138,66 +160,126 @@ void Binder::find_composites() {
   }
 }
 
-void Binder::match(std::uint32_t row) {
-  const std::string_view full_key = table_.key(table_.rows()[row]);
-  const std::string_view key = full_key.substr(options_.prefix.size());
-  const auto number = find(full_key);
-  if (!number) {
-    note_absent(full_key, *table_.rows()[row].slot);
-    return;
+// A module mostly binds in the order in which it was saved: the next tensor is tried first. Where
+// several keys in a row were not the next, those that follow are looked up together.
+void Binder::find(std::span<const SlotWalk::Named> batch) {
+  constexpr std::uint32_t kManyMisses = 4;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const std::string_view key = batch[i].key;
+    if (is_next(key)) {
+      misses_ = 0;
+      numbers_[i] = next_++;
+      continue;
+    }
+    if (++misses_ > kManyMisses) return find_together(batch.subspan(i), i);
+    numbers_[i] = state_.index.find(key).value_or(kNotFound);
+    if (numbers_[i] != kNotFound) next_ = numbers_[i] + 1;
   }
-  taken_[*number] = true;
-  const TensorView tensor = file_.tensor(*number);
-  auto mismatch = find_mismatch(*table_.rows()[row].slot, tensor, key);
-  if (!mismatch) mismatch = find_broken_tie(row, *number, key);
-  if (mismatch) {
-    report_.mismatched_.push_back(std::move(*mismatch));
-    return;
+}
+
+// Their memory lies anywhere: all of it is asked for before any of it is looked at.
+void Binder::find_together(std::span<const SlotWalk::Named> batch, std::size_t begin) {
+  std::array<std::string_view, SlotWalk::kBatch> keys;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    keys[i] = batch[i].key;
+    __builtin_prefetch(keys[i].data());
+    prefetch_slot(*batch[i].slot);
   }
-  row_tensors_[row] = *number;
-  report_.matched_.push_back(*number);
+  const std::span<std::uint32_t> numbers = std::span(numbers_).subspan(begin, batch.size());
+  state_.index.find_all(std::span(keys).first(batch.size()), numbers);
+  for (const SlotWalk::Named& named : batch)
+    __builtin_prefetch(named.slot->shape().data());
+  if (numbers.back() != kNotFound) next_ = numbers.back() + 1;
+}
+
+bool Binder::is_next(std::string_view key) const {
+  const format::IndexView& index = state_.index;
+  return next_ < index.entries.size() && index.name(index.entries[next_]) == key;
+}
+
+// Parts of composites are no keys.
+bool Binder::is_key(std::uint32_t number) const {
+  if (number == kNotFound) return false;
+  return begun_composites_.empty() || !file_.tensor(number).is_part();
+}
+
+void Binder::match(const SlotWalk::Named& named, std::uint32_t number) {
+  const auto row = static_cast<std::uint32_t>(rows_.size());
+  rows_.push_back({.slot = named.slot});
+  if (!is_key(number)) return note_absent(named);
+  note_taken(number);
+  const std::string_view key = named.key.substr(options_.prefix.size());
+  if (!fits(*named.slot, state_.index.entries[number])) {
+    auto mismatch = find_mismatch(*named.slot, file_.tensor(number), key);
+    if (mismatch) return report_.mismatched_.push_back(std::move(*mismatch));
+  }
+  accept(row, number, key);
+}
+
+// The tensor fits the slot by itself; it must be the one that the slot has under another name, too.
+void Binder::accept(std::uint32_t row, std::uint32_t number, std::string_view key) {
+  const auto twin = note_and_find_twin(row);
+  if (twin && breaks_tie(*twin, number)) {
+    const std::string_view first = file_.name(rows_[*twin].tensor);
+    return report_.mismatched_.push_back(tie_mismatch(key, first.substr(options_.prefix.size())));
+  }
+  rows_[row].tensor = number;
+  report_.matched_.push_back(number);
+}
+
+bool Binder::breaks_tie(std::uint32_t twin, std::uint32_t number) const {
+  if (rows_[twin].tensor == kNotFound) return false;
+  const TensorView first = file_.tensor(rows_[twin].tensor);
+  const TensorView second = file_.tensor(number);
+  return first.data() != second.data() || !std::ranges::equal(first.strides(), second.strides());
+}
+
+// What nearly every pair is: all that find_mismatch asks, without the words. False: ask it.
+bool Binder::fits(const Slot& slot, const fb::Entry& entry) const {
+  constexpr std::uint16_t kAwkward =
+      format::kConj | format::kNeg | format::kMeta | format::kUninitialized;
+  if ((entry.flags() & kAwkward) != 0) return false;
+  if (slot.dtype() != static_cast<Dtype>(entry.dtype())) return false;
+  const auto shape = state_.index.shape(entry);
+  if (!std::ranges::equal(slot.shape(), shape)) return false;
+  const std::byte* const data = state_.data_of(entry);
+  if (data == nullptr && entry.segment() != format::kNoSegment) return false;
+  if (reinterpret_cast<std::uintptr_t>(data) % slot.alignment_bytes() != 0) return false;
+  return slot.layout() == SlotLayout::kAnyStrides ||
+         is_contiguous(shape, state_.index.strides(entry));
+}
+
+void Binder::note_taken(std::uint32_t number) {
+  if (taken_[number]) return;
+  taken_[number] = true;
+  ++taken_count_;
 }
 
 // No tensor that is a key has it: either nothing has, or a composite.
-void Binder::note_absent(std::string_view full_key, const Slot& slot) {
-  const std::string_view key = full_key.substr(options_.prefix.size());
-  const auto composite = file_.find_composite_number(full_key);
+void Binder::note_absent(const SlotWalk::Named& named) {
+  const std::string_view key = named.key.substr(options_.prefix.size());
+  const auto composite = file_.find_composite_number(named.key);
   if (!composite) {
     report_.missing_.emplace_back(key);
     return;
   }
   taken_composites_[*composite] = true;
-  report_.mismatched_.push_back(composite_mismatch(slot, file_.composite(*composite), key));
+  report_.mismatched_.push_back(composite_mismatch(*named.slot, file_.composite(*composite), key));
 }
 
-// A module mostly binds in the order in which it was saved. Parts of composites are no keys.
-std::optional<std::uint32_t> Binder::find(std::string_view key) {
-  const bool is_next = next_ < file_.tensor_count() && file_.name(next_) == key;
-  const auto number = is_next ? next_ : file_.find_number(key);
-  if (!number) return std::nullopt;
-  next_ = *number + 1;
-  if (!begun_composites_.empty() && file_.tensor(*number).is_part()) return std::nullopt;
-  return number;
-}
-
-std::optional<Mismatch> Binder::find_broken_tie(std::uint32_t row,
-                                                std::uint32_t number,
-                                                std::string_view key) {
-  const auto twin = table_.note_and_find_twin(row);
-  if (!twin || row_tensors_[*twin] == kNotFound) return std::nullopt;
-  const TensorView first = file_.tensor(row_tensors_[*twin]);
-  const TensorView second = file_.tensor(number);
-  if (first.data() == second.data() && std::ranges::equal(first.strides(), second.strides())) {
-    return std::nullopt;
-  }
-  return Mismatch{.key = std::string(key),
-                  .reason = Reason::kTie,
-                  .text = concat("tie mismatch for ", key, ": it is one with ",
-                                 first.name().substr(options_.prefix.size()),
-                                 " in the module, but not in the file.")};
+// Whether an earlier row has the same slot; if so, which. The slot remembers the last row that
+// noted it. What it remembers may stem from another bind; it counts only if that row of this one is
+// an earlier one and has this very slot.
+std::optional<std::uint32_t> Binder::note_and_find_twin(std::uint32_t row) {
+  Slot& slot = *rows_[row].slot;
+  const std::uint32_t remembered = slot.row_;
+  slot.row_ = row;
+  if (remembered < row && rows_[remembered].slot == &slot) return remembered;
+  return std::nullopt;
 }
 
 void Binder::collect_unexpected() {
+  if (begun_composites_.empty() && taken_count_ == file_.tensor_count()) return;
   for (std::uint32_t number = 0; number < file_.tensor_count(); ++number) {
     if (begun_composites_.empty() || !file_.tensor(number).is_part()) {
       collect_unexpected(file_.name(number), taken_[number]);
@@ -229,7 +311,7 @@ void Binder::order_unexpected() {
 
 void Binder::collect_errors() {
   auto& errors = report_.errors_;
-  errors.assign(table_.errors().begin(), table_.errors().end());
+  errors.assign(walk_.errors().begin(), walk_.errors().end());
   if (options_.strict && !report_.missing_.empty()) {
     errors.push_back(key_list("Missing key(s) in state_dict: ", report_.missing_));
   }
@@ -240,24 +322,34 @@ void Binder::collect_errors() {
     errors.push_back(mismatch.text);
 }
 
+// The slots of a module mostly stand together: after the last of them the module is told which
+// files it needs. Where they do not, it is told again, and the last time is after the last slot.
 void Binder::point_slots() {
-  for (std::uint32_t row = 0; row < row_tensors_.size(); ++row) {
-    if (row_tensors_[row] == kNotFound) continue;
-    table_.point(table_.rows()[row], file_.tensor(row_tensors_[row]), file_);
+  Module* home = nullptr;
+  for (const Row& row : rows_) {
+    if (row.tensor == kNotFound) continue;
+    if (row.slot->home_ != home) {
+      if (home != nullptr) home->keep_alive(file_);
+      home = row.slot->home_;
+    }
+    const fb::Entry& entry = state_.index.entries[row.tensor];
+    // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
+    const auto strides = state_.index.strides(entry).first(row.slot->shape().size());
+    row.slot->take(state_.data_of(entry), strides);
   }
-  table_.let_go_of_unused();
+  if (home != nullptr) home->keep_alive(file_);
 }
 
 BindReport bind(Module& module, const WeightFile& file, const BindOptions& options) {
-  SlotTable table(module, options.prefix);
-  return Binder(table, &module, file, options).run(module.class_name());
+  SlotWalk walk(module, options.prefix);
+  return Binder(walk, &module, file, options).run(module.class_name());
 }
 
 BindReport bind_slots(std::span<const FreeSlot> slots,
                       const WeightFile& file,
                       const BindOptions& options) {
-  SlotTable table(slots, options.prefix);
-  return Binder(table, nullptr, file, options).run("a list of slots");
+  SlotWalk walk(slots, options.prefix);
+  return Binder(walk, nullptr, file, options).run("a list of slots");
 }
 
 }  // namespace weightmap

@@ -9,6 +9,7 @@
 #include <typeinfo>
 
 #include "base/text.h"
+#include "runtime/weight_file_state.h"
 
 namespace weightmap {
 namespace {
@@ -28,17 +29,6 @@ std::string without_namespaces(const std::string& type) {
   const std::size_t arguments = type.find('<');
   const std::size_t colons = type.rfind("::", arguments);
   return colons == std::string::npos ? type : type.substr(colons + 2);
-}
-
-// Its data files are mapped one by one.
-bool lies_in(const WeightFile& file, const std::byte* data) {
-  const std::size_t files = file.data_files().size();
-  for (std::uint32_t number = 0; number < files; ++number) {
-    const auto bytes = file.data_file_mapping(number);
-    if (bytes.empty()) continue;
-    if (data >= bytes.data() && data <= bytes.data() + bytes.size()) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -91,6 +81,10 @@ void Module::register_module(std::string_view name, std::nullptr_t) {
   if (accept_name("module", name)) children_.push_back({.name = std::string(name)});
 }
 
+std::span<const Module::NamedSlot> Module::own_slots() const {
+  return slots_;
+}
+
 std::span<const Module::NamedSlot> Module::own_parameters() const {
   return std::span(slots_).first(parameter_count_);
 }
@@ -129,20 +123,31 @@ bool Module::take_name(std::string_view name) {
   return names_.insert(std::string(name)).second;
 }
 
-void Module::keep_alive(const WeightFile& file) {
-  const bool known = std::ranges::any_of(
-      sources_, [&](const WeightFile& source) { return source.state_ == file.state_; });
-  if (!known) sources_.push_back(file);
+// Its data files are mapped one by one.
+bool Module::points_into(const WeightFile& file) const {
+  const auto is_in = [](std::span<const std::byte> bytes, const std::byte* data) {
+    return !bytes.empty() && data >= bytes.data() && data <= bytes.data() + bytes.size();
+  };
+  for (std::uint32_t number = 0; number <= file.state_->siblings.size(); ++number) {
+    const auto bytes = file.data_file_mapping(number);
+    const auto points_there = [&](const NamedSlot& named) {
+      return named.slot != nullptr && is_in(bytes, named.slot->bytes());
+    };
+    if (std::ranges::any_of(slots_, points_there)) return true;
+  }
+  return false;
 }
 
-void Module::let_go_of_unused() {
-  if (sources_.size() < 2) return;
-  const auto is_used = [this](const WeightFile& source) {
-    return std::ranges::any_of(slots_, [&](const NamedSlot& named) {
-      return named.slot != nullptr && lies_in(source, named.slot->bytes());
-    });
-  };
-  std::erase_if(sources_, [&](const WeightFile& source) { return !is_used(source); });
+// Called after slots were pointed, the last time after the last; what none of them points into any
+// more is let go.
+void Module::keep_alive(const WeightFile& file) {
+  const bool is_kept = source_ && source_->state_ == file.state_;
+  if (is_kept && older_sources_.empty()) return;
+  if (source_ && !is_kept && points_into(*source_)) older_sources_.push_back(*source_);
+  source_ = file;
+  std::erase_if(older_sources_, [&](const WeightFile& older) {
+    return older.state_ == file.state_ || !points_into(older);
+  });
 }
 
 }  // namespace weightmap

@@ -9,10 +9,14 @@ namespace {
 
 // So much of the path is searched one by one: most trees are no deeper, and need no set.
 constexpr std::size_t kShallow = 32;
+// Enough for most, so that the number of allocations is not that of the modules.
+constexpr std::size_t kUsualPrefixBytes = 128;
 
 }  // namespace
 
 ModuleWalk::ModuleWalk(Module& root, std::string prefix) : prefix_(std::move(prefix)) {
+  prefix_.reserve(kUsualPrefixBytes);
+  path_.reserve(kShallow);
   push(root);
 }
 

@@ -17,10 +17,4 @@ void Slot::point_to(const std::byte* data) {
   take(data, own_strides_);
 }
 
-void Slot::take(const std::byte* data, std::span<const std::int64_t> strides) {
-  data_ = data;
-  strides_ = strides;
-  bound_ = true;
-}
-
 }  // namespace weightmap

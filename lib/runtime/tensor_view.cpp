@@ -12,6 +12,13 @@ std::int64_t TensorView::element_count() const {
   return checked_element_count(parts_.shape).value_or(0);
 }
 
+std::span<const std::byte> TensorView::extent() const {
+  if (parts_.data == nullptr) return {};
+  // Of a tensor of a file it lies inside its segment (R18).
+  const auto bytes = checked_extent_bytes(parts_.dtype, parts_.shape, parts_.strides);
+  return {parts_.data, bytes.value_or(0)};
+}
+
 bool TensorView::is_contiguous() const {
   return weightmap::is_contiguous(parts_.shape, parts_.strides);
 }

@@ -28,10 +28,9 @@ Result<format::Header> read_file_header(const io::MappedFile& file) {
 
 }  // namespace
 
-Result<std::unique_ptr<std::byte[]>> read_private(const io::MappedFile& file,
-                                                  const format::Range& range) {
-  auto bytes = std::make_unique_for_overwrite<std::byte[]>(range.size_bytes);
-  const Result<void> read = file.read_at(range.offset_bytes, {bytes.get(), range.size_bytes});
+Result<io::PrivateBytes> read_private(const io::MappedFile& file, const format::Range& range) {
+  io::PrivateBytes bytes(range.size_bytes);
+  const Result<void> read = file.read_at(range.offset_bytes, bytes.bytes());
   if (!read) return read.error();
   return bytes;
 }
@@ -70,12 +69,11 @@ Result<WeightFile> WeightFile::from_mapped(Result<io::MappedFile> mapped,
   if (!header) return header.error();
   state->header = *header;
 
-  Result<std::unique_ptr<std::byte[]>> bytes = read_private(state->mapped, header->index);
+  Result<io::PrivateBytes> bytes = read_private(state->mapped, header->index);
   if (!bytes) return bytes.error();
   state->index_bytes = std::move(*bytes);
 
-  const std::span index_bytes(state->index_bytes.get(), header->index.size_bytes);
-  const Result<format::IndexView> index = format::read_index(index_bytes, *header);
+  const Result<format::IndexView> index = format::read_index(state->index_bytes.bytes(), *header);
   if (!index) return index.error().with_context(state->mapped.path());
   state->index = *index;
 
@@ -121,18 +119,14 @@ std::string_view WeightFile::name(std::uint32_t number) const {
 TensorView WeightFile::tensor(std::uint32_t number) const {
   const format::IndexView& index = state_->index;
   const fb::Entry& entry = index.entries[number];
-  TensorView::Parts parts{.name = index.name(entry),
-                          .dtype = static_cast<Dtype>(entry.dtype()),
-                          .flags = entry.flags(),
-                          .shape = index.shape(entry),
-                          .strides = index.strides(entry)};
-  if (const std::optional<format::Range> place = index.place(entry)) {
-    const io::MappedFile* const file = state_->file_of(entry.segment());
-    parts.is_absent = file == nullptr;
-    parts.data = file == nullptr ? nullptr : file->bytes().data() + place->offset_bytes;
-    parts.extent_bytes = file == nullptr ? 0 : place->size_bytes;
-  }
-  return TensorView(parts);
+  const std::byte* const data = state_->data_of(entry);
+  return TensorView({.name = index.name(entry),
+                     .dtype = static_cast<Dtype>(entry.dtype()),
+                     .flags = entry.flags(),
+                     .shape = index.shape(entry),
+                     .strides = index.strides(entry),
+                     .data = data,
+                     .is_absent = data == nullptr && entry.segment() != format::kNoSegment});
 }
 
 TensorPlace WeightFile::place(std::uint32_t number) const {
@@ -245,8 +239,7 @@ std::optional<std::int64_t> WeightFile::module_version(std::string_view path) co
 Result<format::Extras> read_file_extras(const WeightFile::State& state) {
   const auto bytes = read_private(state.mapped, state.header.extras);
   if (!bytes) return bytes.error();
-  Result<format::Extras> extras =
-      format::read_extras({bytes->get(), state.header.extras.size_bytes}, state.index);
+  Result<format::Extras> extras = format::read_extras(bytes->bytes(), state.index);
   if (!extras) return extras.error().with_context(state.mapped.path());
   return extras;
 }

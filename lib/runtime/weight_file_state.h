@@ -12,6 +12,7 @@
 #include "format/header.h"
 #include "format/index_view.h"
 #include "io/mapped_file.h"
+#include "io/private_bytes.h"
 #include "runtime/data_files.h"
 
 namespace weightmap {
@@ -32,16 +33,24 @@ struct WeightFile::State {
     return siblings.empty() ? &mapped : file(index.data_file_of(segment));
   }
 
+  // A tensor's first element; null where it has no bytes, or none that can be read.
+  const std::byte* data_of(const fb::Entry& entry) const {
+    if (entry.segment() == format::kNoSegment) return nullptr;
+    const io::MappedFile* const file = file_of(entry.segment());
+    if (file == nullptr) return nullptr;
+    const std::uint64_t begin = index.segments[entry.segment()].offset_bytes();
+    return file->bytes().data() + begin + entry.offset_bytes();
+  }
+
   io::MappedFile mapped;
   std::vector<Sibling> siblings;  // data files 1 and up
   format::Header header;
-  std::unique_ptr<std::byte[]> index_bytes;
+  io::PrivateBytes index_bytes;
   format::IndexView index;
 };
 
-// A part of the file in private memory, 8-byte aligned as FlatBuffers wants it.
-Result<std::unique_ptr<std::byte[]>> read_private(const io::MappedFile& file,
-                                                  const format::Range& range);
+// A part of the file in private memory.
+Result<io::PrivateBytes> read_private(const io::MappedFile& file, const format::Range& range);
 
 // The extras, verified. Errors: kIo, kCorrupt. Messages begin with the path.
 Result<format::Extras> read_file_extras(const WeightFile::State& state);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -28,6 +30,16 @@ std::vector<std::string> numbered_names(std::size_t count) {
   return names;
 }
 
+// By itself and, what must be the same, together with others.
+std::optional<std::uint32_t> find(const IndexView& index, std::string_view name) {
+  const auto alone = index.find(name);
+  const std::vector<std::string_view> names{"no such name", name, ""};
+  std::vector<std::uint32_t> numbers(names.size());
+  index.find_all(names, numbers);
+  CHECK(numbers == std::vector<std::uint32_t>{kNoEntry, alone.value_or(kNoEntry), kNoEntry});
+  return alone;
+}
+
 }  // namespace
 
 TEST_SUITE("format/find") {
@@ -38,13 +50,30 @@ TEST_SUITE("format/find") {
       const auto index = index_of_names(names);
       REQUIRE(index.view.entries.size() == count);
       for (std::uint32_t i = 0; i < count; ++i) {
-        CHECK(index.view.find(names[i]) == i);
-        CHECK_FALSE(index.view.find(names[i] + "x"));
-        CHECK_FALSE(index.view.find(names[i].substr(1)));
+        CHECK(find(index.view, names[i]) == i);
+        CHECK_FALSE(find(index.view, names[i] + "x"));
+        CHECK_FALSE(find(index.view, names[i].substr(1)));
       }
-      CHECK_FALSE(index.view.find(""));
-      CHECK_FALSE(index.view.find(numbered_names(count + 1).back()));
+      CHECK_FALSE(find(index.view, ""));
+      CHECK_FALSE(find(index.view, numbered_names(count + 1).back()));
     }
+  }
+
+  TEST_CASE("many names are found together, in any order, whatever is not there") {
+    const auto names = numbered_names(1000);
+    const auto index = index_of_names(names);
+    std::vector<std::string> wanted;
+    std::vector<std::uint32_t> expected;
+    for (std::uint32_t i = 0; i < 777; ++i) {
+      const std::uint32_t number = i * 7919 % 1500;
+      const bool is_there = number < names.size();
+      wanted.push_back(is_there ? names[number] : "absent." + std::to_string(number));
+      expected.push_back(is_there ? number : kNoEntry);
+    }
+    const std::vector<std::string_view> views(wanted.begin(), wanted.end());
+    std::vector<std::uint32_t> numbers(views.size());
+    index.view.find_all(views, numbers);
+    CHECK(numbers == expected);
   }
 
   // Whoever knows XXH3 can choose names for their hashes: these share the upper 32 bits, hence a
@@ -59,8 +88,8 @@ TEST_SUITE("format/find") {
     REQUIRE((name_hash(absent) >> 32U) == 0x12345678U);
     const auto index = index_of_names(names);
     for (std::uint32_t i = 0; i < names.size(); ++i)
-      CHECK(index.view.find(names[i]) == i);
-    CHECK_FALSE(index.view.find(absent));
+      CHECK(find(index.view, names[i]) == i);
+    CHECK_FALSE(find(index.view, absent));
   }
 
   TEST_CASE("a name is not taken for another with the same hash") {
@@ -68,8 +97,8 @@ TEST_SUITE("format/find") {
     const std::string twin = "edUqPG}x";
     REQUIRE(name_hash(name) == name_hash(twin));
     const auto index = index_of_names({name});
-    CHECK(index.view.find(name) == 0);
-    CHECK_FALSE(index.view.find(twin));
+    CHECK(find(index.view, name) == 0);
+    CHECK_FALSE(find(index.view, twin));
   }
 
   TEST_CASE("names of any length and script are found") {
@@ -85,7 +114,7 @@ TEST_SUITE("format/find") {
     const auto index = index_of_names(names);
     for (std::uint32_t i = 0; i < names.size(); ++i) {
       CAPTURE(i);
-      CHECK(index.view.find(names[i]) == i);
+      CHECK(find(index.view, names[i]) == i);
       CHECK(index.view.name(index.view.entries[i]) == names[i]);
     }
   }

@@ -8,6 +8,8 @@
 #include <doctest/doctest.h>
 
 #include "support/built_file.h"
+#include "support/synthetic_model.h"
+#include "support/temp_dir.h"
 
 namespace weightmap {
 namespace {
@@ -148,6 +150,63 @@ TEST_CASE("matched names the file's tensors in the module's order") {
     names.emplace_back(file.name(number));
   CHECK(names == Strings{"count", "first.weight", "first.bias", "fc.weight", "fc.bias",
                          "head.weight", "head.bias"});
+}
+
+// Lists and trees of more slots than are looked up together.
+TEST_CASE("each of many slots gets its own tensor, in whatever order they come") {
+  const tests::TempDir dir;
+  const std::string path = dir / "many.wmap";
+  const tests::SyntheticModel model = tests::expert_model(1'000);
+  tests::write_weight_file(model, path);
+  const auto file = WeightFile::open(path);
+  REQUIRE(file);
+  for (const bool is_shuffled : {false, true}) {
+    for (const std::string prefix : {"", "model."}) {
+      CAPTURE(is_shuffled);
+      CAPTURE(prefix);
+      tests::SyntheticModel wanted = model;
+      std::erase_if(wanted, [](const auto& t) { return t.name.ends_with(".k_proj.weight"); });
+      wanted.push_back({"model.not_there", {1}});
+      for (tests::SyntheticTensor& tensor : wanted)
+        tensor.name.erase(0, prefix.size());
+      tests::FreeSlots slots(wanted);
+      if (is_shuffled) slots.shuffle();
+      const BindReport report = bind_slots(slots.all(), *file, {.strict = false, .prefix = prefix});
+      REQUIRE(report.ok());
+      CHECK(report.matched().size() == wanted.size() - 1);
+      CHECK(strings(report.missing()) == Strings{wanted.back().name});
+      CHECK(report.unexpected().size() == model.size() - report.matched().size());
+      for (const FreeSlot& slot : slots.all()) {
+        const auto tensor = file->find(prefix + std::string(slot.name));
+        CHECK(slot.slot->bytes() == (tensor ? tensor->data() : nullptr));
+      }
+    }
+  }
+}
+
+TEST_CASE("each of many slots of a tree gets its own tensor, in the order of the file or another") {
+  const tests::TempDir dir;
+  const std::string path = dir / "many.wmap";
+  const tests::SyntheticModel model = tests::wide_model(30);
+  for (const bool is_reversed : {false, true}) {
+    CAPTURE(is_reversed);
+    tests::SyntheticModel saved = model;
+    if (is_reversed) std::ranges::reverse(saved);
+    tests::write_weight_file(saved, path);
+    const auto file = WeightFile::open(path);
+    REQUIRE(file);
+    tests::ModuleTree tree(model);
+    const BindReport report = bind(tree.root(), *file);
+    REQUIRE(report.ok());
+    CHECK(tree.is_bound());
+    Strings names;
+    for (const std::uint32_t number : report.matched())
+      names.emplace_back(file->name(number));
+    Strings expected;
+    for (const tests::SyntheticTensor& tensor : model)
+      expected.push_back(tensor.name);
+    CHECK(names == expected);
+  }
 }
 
 TEST_CASE("missing and unexpected keys are told together, in PyTorch's words") {

@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "runtime/slot_table.h"
+#include "runtime/slot_walk.h"
 
 namespace nets {
 
@@ -35,16 +35,20 @@ namespace weightmap {
 namespace {
 
 std::vector<std::string> keys_of(Module& module, std::string_view prefix = "") {
-  const SlotTable table(module, prefix);
+  SlotWalk walk(module, prefix);
   std::vector<std::string> keys;
-  for (const SlotTable::Row& row : table.rows())
-    keys.emplace_back(table.key(row));
+  for (auto batch = walk.next_batch(); !batch.empty(); batch = walk.next_batch()) {
+    for (const SlotWalk::Named& named : batch)
+      keys.emplace_back(named.key);
+  }
   return keys;
 }
 
 std::vector<std::string> errors_of(Module& module) {
-  const SlotTable table(module, "");
-  return {table.errors().begin(), table.errors().end()};
+  SlotWalk walk(module, "");
+  while (!walk.next_batch().empty()) {
+  }
+  return {walk.errors().begin(), walk.errors().end()};
 }
 
 TEST_SUITE_BEGIN("runtime/module");

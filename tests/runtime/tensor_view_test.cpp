@@ -26,8 +26,7 @@ TensorView view_of(const Given& given, std::size_t offset_bytes = 0) {
                      .flags = given.flags,
                      .shape = given.shape,
                      .strides = given.strides,
-                     .data = reinterpret_cast<const std::byte*>(kFloats.data()) + offset_bytes,
-                     .extent_bytes = 64});
+                     .data = reinterpret_cast<const std::byte*>(kFloats.data()) + offset_bytes});
 }
 
 TEST_SUITE_BEGIN("runtime/tensor_view");

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,6 +69,7 @@ class Module {
     Module* module = nullptr;  // null: registered as none
   };
   // This module's own, in order of registration, those that are none among them.
+  std::span<const NamedSlot> own_slots() const;  // parameters, then buffers
   std::span<const NamedSlot> own_parameters() const;
   std::span<const NamedSlot> own_buffers() const;
   std::span<const NamedModule> own_children() const { return children_; }
@@ -86,20 +88,22 @@ class Module {
   std::span<const std::string> registration_errors() const { return registration_errors_; }
 
  private:
-  friend class SlotTable;
+  friend class Binder;
   bool take_name(std::string_view name);
   bool accept_name(std::string_view kind, std::string_view name);
   void add_parameter(std::string_view name, Slot* slot);
   void add_buffer(std::string_view name, Slot* slot, bool persistent);
+  bool points_into(const WeightFile& file) const;
   void keep_alive(const WeightFile& file);
-  void let_go_of_unused();
 
   std::vector<NamedSlot> slots_;  // parameters, then buffers
   std::size_t parameter_count_ = 0;
   std::vector<NamedModule> children_;
   std::vector<std::string> registration_errors_;
   std::unordered_set<std::string> names_;  // of slots and children, once there are many
-  std::vector<WeightFile> sources_;        // the mappings that this module's own slots point into
+  // The mappings that this module's own slots point into: that of the last bind, and earlier ones.
+  std::optional<WeightFile> source_;
+  std::vector<WeightFile> older_sources_;
 };
 
 template <Element T>

@@ -61,17 +61,21 @@ class Slot {
   void point_to(const std::byte* data);
 
  private:
-  friend class SlotTable;
+  friend class Binder;
   friend class Module;
-  void take(const std::byte* data, std::span<const std::int64_t> strides);
+  void take(const std::byte* data, std::span<const std::int64_t> strides) {
+    data_ = data;
+    strides_ = strides;
+    bound_ = true;
+  }
 
   Wanted wanted_;
   const std::byte* data_ = nullptr;
   std::span<const std::int64_t> strides_;
   std::vector<std::int64_t> own_strides_;  // of point_to; a bound slot's are the file's
   bool bound_ = false;
-  Module* home_ = nullptr;       // the first module that it was registered with
-  std::uint32_t table_row_ = 0;  // a hint for finding ties, of no meaning between binds
+  Module* home_ = nullptr;  // the first module that it was registered with
+  std::uint32_t row_ = 0;   // a hint for finding ties, of no meaning between binds
 };
 
 // A slot whose elements have a C++ type.

@@ -25,7 +25,6 @@ class TensorView {
     std::span<const std::int64_t> shape;
     std::span<const std::int64_t> strides;
     const std::byte* data = nullptr;
-    std::uint64_t extent_bytes = 0;
     bool is_absent = false;
   };
   explicit TensorView(const Parts& parts) : parts_(parts) {}
@@ -38,7 +37,7 @@ class TensorView {
 
   std::int64_t element_count() const;
   // From the first byte that an element occupies to the last: all that may be read at data().
-  std::span<const std::byte> extent() const { return {parts_.data, parts_.extent_bytes}; }
+  std::span<const std::byte> extent() const;
 
   bool is_contiguous() const;  // row-major without gaps, PyTorch's rule: sizes of 1 do not count
   bool is_parameter() const;

@@ -197,6 +197,7 @@ class WeightFile {
   static Result<WeightFile> from_mapped(Result<io::MappedFile> mapped,
                                         const std::optional<std::string>& path,
                                         const OpenOptions& options);
+  friend class Binder;
   friend class Module;
 
   std::shared_ptr<const State> state_;

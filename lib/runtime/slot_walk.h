@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weightmap/bind.h"
+#include "weightmap/module.h"
+
+#include "runtime/module_walk.h"
+
+namespace weightmap {
+
+// The slots that a state dict names, under their full names and in PyTorch's order: a module's
+// parameters, its persistent buffers, then its children. A slot comes once under each name that
+// leads to it. Refers to the modules or the list, which must outlive it and stay as they are.
+class SlotWalk {
+ public:
+  struct Named {
+    Slot* slot = nullptr;
+    std::string_view key;  // with the prefix
+  };
+
+  // Every key begins with `prefix`, which must outlive this.
+  SlotWalk(Module& root, std::string_view prefix);
+  SlotWalk(std::span<const FreeSlot> slots, std::string_view prefix);
+
+  // The next slots, at most kBatch of them; none after the last. Valid until the next call. The
+  // keys of a tree are put together here and never stand in memory all at once.
+  static constexpr std::size_t kBatch = 64;
+  std::span<const Named> next_batch();
+
+  // How many slots a list has; 0 for a tree, which knows only at its end.
+  std::size_t known_count() const { return list_size_; }
+
+  // Wrong registrations in the modules met so far, a module inside itself.
+  std::span<const std::string> errors() const { return errors_; }
+
+ private:
+  bool step_through_list();
+  bool step_through_tree();
+  void advance();
+  void note_errors();
+  void add(std::string_view prefix, std::string_view name, Slot& slot);
+
+  std::string_view list_prefix_;
+  std::span<const FreeSlot> list_;
+  std::size_t list_size_ = 0;
+  std::optional<ModuleWalk> tree_;
+  std::size_t next_slot_ = 0;  // of the tree's present module
+
+  std::array<Named, kBatch> batch_;
+  std::array<std::size_t, kBatch> key_ends_{};  // in keys_, of keys that were put together
+  std::size_t count_ = 0;
+  std::string keys_;
+  std::vector<std::string> errors_;
+};
+
+}  // namespace weightmap
