@@ -51,8 +51,7 @@ Copied copied(const std::string& source, const Sizes& shape, const Sizes& stride
                            .dtype = dtype,
                            .shape = shape,
                            .strides = strides,
-                           .data = reinterpret_cast<const std::byte*>(source.data()),
-                           .extent_bytes = source.size()});
+                           .data = reinterpret_cast<const std::byte*>(source.data())});
   Copied copied;
   const auto read = [&](std::uint64_t offset, std::span<std::byte> into) -> Result<void> {
     REQUIRE(offset + into.size() <= source.size());
@@ -132,8 +131,7 @@ TEST_CASE("what fails first is told") {
                            .dtype = Dtype::kInt64,
                            .shape = shape,
                            .strides = strides,
-                           .data = reinterpret_cast<const std::byte*>(source.data()),
-                           .extent_bytes = source.size()});
+                           .data = reinterpret_cast<const std::byte*>(source.data())});
   const Error failure(ErrorCode::kIo, "the disk is on fire");
   const auto fails = [&](auto&&...) -> Result<void> { return failure; };
   const auto works = [](auto&&...) -> Result<void> { return {}; };
