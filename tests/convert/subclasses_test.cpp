@@ -10,6 +10,7 @@
 #include "weightmap/export.h"
 #include "weightmap/weight_file.h"
 
+#include "support/checkpoint_writer.h"
 #include "support/file_bytes.h"
 #include "support/golden_files.h"
 #include "support/temp_dir.h"
@@ -159,6 +160,46 @@ TEST_CASE("a tensor that is a key and a part stays a part when the key is left o
   const WeightFile again = converted(folder / "out.pt", folder / "again.wmap");
   CHECK(keys_of(again) == Strings{"bias"});
   CHECK(again.tensor_count() == 2);
+}
+
+// {"w": a wrapper of a tensor and of a sparse one}
+std::string wrapper_of_composite() {
+  using namespace tests::pickle;
+  const std::string mine = global("my.module", "MyTensor");
+  const auto utils = [](std::string_view name) { return global("torch._utils", name); };
+  const auto layout = [](std::string_view name) {
+    return call(global("torch.serialization", "_get_layout"), {text(name)});
+  };
+  const std::string indices = tensor(
+      {.key = "1", .storage_class = "LongStorage", .numel = 2, .shape = {1, 2}, .strides = {2, 1}});
+  const std::string sparse =
+      call(utils("_rebuild_sparse_tensor"),
+           {layout("torch.sparse_coo"),
+            tuple({indices, tensor({.shape = {2}}), sizes({4}), boolean(true)})});
+  const std::string wrapper =
+      call(global("torch._tensor", "_rebuild_from_type_v2"),
+           {utils("_rebuild_wrapper_subclass"), mine,
+            tuple({mine, global("torch", "float32"), sizes({4}), sizes({1}), integer(0),
+                   layout("torch.strided"), call(global("torch", "device"), {text("cpu")}),
+                   boolean(false)}),
+            dict({text("inner"), tensor(), text("mask"), sparse})});
+  return tests::checkpoint_file(whole(dict({text("w"), wrapper})),
+                                {{"0", std::string(16, 'x')}, {"1", std::string(16, '\0')}});
+}
+
+TEST_CASE("a composite inside of a wrapper is a key below it, and is never left out alone") {
+  const TempDir folder;
+  write_file(folder / "in.pt", wrapper_of_composite());
+  const WeightFile file = converted(folder / "in.pt", folder / "x.wmap");
+  CHECK(keys_of(file) == Strings{"w", "w.mask"});
+  CHECK(roles_of(composite_of(file, "w")) == Strings{"inner"});
+  REQUIRE(export_torch(file, folder / "out.pt", {.sync = false}));
+  CHECK(keys_of(converted(folder / "out.pt", folder / "again.wmap")) == keys_of(file));
+  const auto refused = convert_checkpoint(folder / "in.pt", folder / "part.wmap",
+                                          {.selection = {.exclude = {"w.mask"}}});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message().find("the rules leave out a tensor that `w` is made of") !=
+        std::string::npos);
 }
 
 TEST_SUITE_END();
