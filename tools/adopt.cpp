@@ -10,7 +10,6 @@
 #include "command.h"
 #include "output.h"
 #include "progress.h"
-#include "stop_signal.h"
 #include "terminal.h"
 
 namespace weightmap::tool {
@@ -93,7 +92,6 @@ int run(Arguments& arguments) {
   }
   arguments.options.digests = !arguments.no_digest;
   arguments.options.sync = !arguments.no_sync;
-  catch_stop_signals();
   const auto outcome = adopt(arguments);
   if (!outcome) return report(outcome.error(), arguments.style, hint_for(outcome.error()));
   const bool json = arguments.style == Style::kJson;
