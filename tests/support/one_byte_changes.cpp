@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <initializer_list>
 #include <stdexcept>
+#include <string_view>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -39,12 +40,21 @@ class Target {
   int descriptor_ = -1;
 };
 
+// Inside of many zeros one says what most of them do.
+bool is_passed_over(const std::string& bytes, std::size_t at) {
+  constexpr std::size_t kAround = 8;
+  const std::size_t begin = at < kAround ? 0 : at - kAround;
+  const std::string_view around = std::string_view(bytes).substr(begin, 2 * kAround + 1);
+  return at % 64 != 0 && around.find_first_not_of('\0') == std::string_view::npos;
+}
+
 }  // namespace
 
 OneByteChanges open_with_each_byte_changed(const std::string& good) {
   const Target target(good);
   OneByteChanges seen;
   for (std::size_t at = 0; at < good.size(); ++at) {
+    if (is_passed_over(good, at)) continue;
     const auto old = static_cast<unsigned char>(good[at]);
     for (const int value : {0, 1, 0x7F, 0x80, 0xFF, old ^ 1, old ^ 2, old ^ 0x80, old + 1}) {
       target.put(at, static_cast<char>(value));

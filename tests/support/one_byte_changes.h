@@ -13,7 +13,7 @@ struct OneByteChanges {
 };
 
 // Opens a checkpoint once for each byte and each of some values in its place, those that break
-// most: ends of ranges, one bit more or less, the next one.
+// most: ends of ranges, one bit more or less, the next one. Of padding only every 64th byte.
 OneByteChanges open_with_each_byte_changed(const std::string& good);
 
 }  // namespace weightmap::tests
