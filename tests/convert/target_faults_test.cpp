@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,11 +43,16 @@ Result<void> outcome_of(const Result<T>& result) {
   return result ? Result<void>() : result.error();
 }
 
+using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
+
 template <typename Export>
-Result<void> exported(const Export& run, const TempDir& dir, const std::string& target) {
+Result<void> exported(const Export& run,
+                      const TempDir& dir,
+                      const std::string& target,
+                      const Progress& progress) {
   const auto file = WeightFile::open(dir / "source.wmap");
   if (!file) return file.error();
-  ExportOptions options{.replace_any = true};
+  ExportOptions options{.replace_any = true, .progress = progress};
   options.safetensors.drop_extras = true;
   return outcome_of(run(*file, target, options));
 }
@@ -54,25 +61,27 @@ Result<void> exported(const Export& run, const TempDir& dir, const std::string& 
 struct Operation {
   std::string name;
   std::string target;
-  Result<void> (*run)(const TempDir& dir, const std::string& target);
+  Result<void> (*run)(const TempDir& dir, const std::string& target, const Progress& progress);
 };
 
 const Operation kOperations[] = {
     {"convert", "target.wmap",
-     [](const TempDir& dir, const std::string& target) {
-       return outcome_of(convert_checkpoint(dir / "source.pt", target, {.replace_any = true}));
+     [](const TempDir& dir, const std::string& target, const Progress& progress) {
+       return outcome_of(convert_checkpoint(dir / "source.pt", target,
+                                            {.replace_any = true, .progress = progress}));
      }},
     {"adopt", "target.wmap",
-     [](const TempDir& dir, const std::string& target) {
-       return outcome_of(adopt_checkpoint(dir / "source.pt", target, {.replace_any = true}));
+     [](const TempDir& dir, const std::string& target, const Progress& progress) {
+       return outcome_of(adopt_checkpoint(dir / "source.pt", target,
+                                          {.replace_any = true, .progress = progress}));
      }},
     {"export as torch.save", "target.pt",
-     [](const TempDir& dir, const std::string& target) {
-       return exported(export_torch, dir, target);
+     [](const TempDir& dir, const std::string& target, const Progress& progress) {
+       return exported(export_torch, dir, target, progress);
      }},
     {"export as safetensors", "target.safetensors",
-     [](const TempDir& dir, const std::string& target) {
-       return exported(export_safetensors, dir, target);
+     [](const TempDir& dir, const std::string& target, const Progress& progress) {
+       return exported(export_safetensors, dir, target, progress);
      }},
 };
 
@@ -89,7 +98,9 @@ class Trial {
     before_ = dir_.names();
   }
 
-  Result<void> run() const { return operation_.run(dir_, target()); }
+  Result<void> run(const Progress& progress = {}) const {
+    return operation_.run(dir_, target(), progress);
+  }
 
   // As the kernel of the scenario has it; waiting for the disk is left out.
   Verdict kernel(const SeenCall& call) const {
@@ -293,6 +304,23 @@ TEST_CASE("a process that is killed leaves a whole target, and the next one clea
       trial.check_is_whole(without.bytes);
       check_clears_up(trial, without);
     }
+  });
+}
+
+TEST_CASE("progress is told for the first time before there is anything to clear up") {
+  in_every_situation([](const auto& operation, const auto& scenario, const Good&) {
+    const Trial trial(operation, scenario);
+    CallSeam seam([&](const SeenCall& call) { return trial.kernel(call); });
+    std::vector<std::string> before;
+    const auto done = trial.run([&](std::uint64_t, std::uint64_t) {
+      before = seam.names();
+      return false;
+    });
+    REQUIRE_FALSE(done);
+    CHECK(done.error().code() == ErrorCode::kCancelled);
+    for (const char* name : {"fallocate", "pwrite", "flock", "unlink_at", "link_at"})
+      CHECK(std::ranges::find(before, name) == before.end());
+    trial.check_is_old();
   });
 }
 
