@@ -9,7 +9,6 @@
 #include "command.h"
 #include "output.h"
 #include "progress.h"
-#include "stop_signal.h"
 #include "target_name.h"
 #include "terminal.h"
 
@@ -91,7 +90,6 @@ int run(Arguments& arguments) {
   if (arguments.target.empty()) arguments.target = adopted_name(arguments.source);
   arguments.options.digests = !arguments.no_digest;
   arguments.options.sync = !arguments.no_sync;
-  catch_stop_signals();
   const auto outcome = adopt(arguments);
   if (!outcome) return report(outcome.error(), arguments.style, hint_for(outcome.error()));
   const bool json = arguments.style == Style::kJson;

@@ -9,7 +9,6 @@
 #include "listing.h"
 #include "output.h"
 #include "progress.h"
-#include "stop_signal.h"
 #include "target_name.h"
 
 namespace weightmap::tool {
@@ -39,11 +38,7 @@ struct Outcome {
 Result<Outcome> convert(const Arguments& arguments) {
   Progress progress("converting");
   ConvertOptions options = arguments.options;
-  // Before the first call there is nothing that a signal could leave behind.
-  options.progress = [&, catching = false](auto done, auto total) mutable {
-    if (!std::exchange(catching, true)) catch_stop_signals();
-    return progress.update(done, total);
-  };
+  options.progress = [&](auto done, auto total) { return progress.update(done, total); };
   auto report = convert_checkpoint(arguments.source, arguments.target, options);
   if (!report) return report.error();
   const double seconds = progress.seconds();

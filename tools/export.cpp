@@ -13,7 +13,6 @@
 #include "hint.h"
 #include "output.h"
 #include "progress.h"
-#include "stop_signal.h"
 #include "terminal.h"
 
 namespace weightmap::tool {
@@ -119,7 +118,6 @@ int run(Arguments& arguments) {
                               "export");
   }
   arguments.options.sync = !arguments.no_sync;
-  catch_stop_signals();
   const auto outcome = run_export(arguments, *format);
   if (!outcome) {
     return report(outcome.error(), arguments.style, hint_for(outcome.error(), arguments.source));

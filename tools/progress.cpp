@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -32,6 +33,7 @@ Progress::~Progress() {
 }
 
 bool Progress::update(std::uint64_t done_bytes, std::uint64_t total_bytes) {
+  if (!std::exchange(catching_, true)) catch_stop_signals();
   const auto now = Clock::now();
   if (screen_.moves_cursor && now >= next_draw_) {
     write_error_stream("\r\x1b[K" + cut_end(line(done_bytes, total_bytes), screen_.columns));

@@ -19,7 +19,9 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // To be called now and then. False: a signal asked to stop.
+  // To be called now and then, for the first time before there is anything that a signal could
+  // leave behind: until then SIGINT, SIGTERM and SIGHUP end the process, from then on they are
+  // remembered. False: one of them asked to stop.
   bool update(std::uint64_t done_bytes, std::uint64_t total_bytes);
 
   double seconds() const;  // since the start
@@ -34,6 +36,7 @@ class Progress {
   Clock::time_point start_;
   Clock::time_point next_draw_;
   bool drawn_ = false;
+  bool catching_ = false;
 };
 
 }  // namespace weightmap::tool

@@ -12,7 +12,6 @@
 #include "hint.h"
 #include "output.h"
 #include "progress.h"
-#include "stop_signal.h"
 #include "terminal.h"
 
 namespace weightmap::tool {
@@ -100,7 +99,6 @@ Error damage_error(const Outcome& outcome) {
 }
 
 int run(const Arguments& arguments) {
-  catch_stop_signals();
   const auto outcome = verify(arguments.path);
   if (!outcome) {
     const Error& error = outcome.error();

@@ -174,7 +174,9 @@ class DigestPass {
 
   std::uint64_t total_bytes() const { return total_bytes_; }
 
+  // Tells progress once before the first byte, too.
   Result<format::ContentDigests> run() {
+    if (const Result<void> going_on = tell_progress(0); !going_on) return going_on.error();
     if (!options_.digests) {
       digests_.segments.resize(plan_.segments.size());
       return std::move(digests_);
@@ -198,15 +200,18 @@ class DigestPass {
       if (!read) return read.error();
       digester.update(now);
       left -= now.size();
-      done_bytes_ += now.size();
-      if (options_.progress && !options_.progress(done_bytes_, total_bytes_)) {
-        return Error(ErrorCode::kCancelled, concat(source_.files.front().path(), ": cancelled"));
-      }
+      if (Result<void> going_on = tell_progress(now.size()); !going_on) return going_on;
     }
     auto [digest, chunks] = digester.finish();
     digests_.segments.push_back(digest);
     digests_.chunks.insert(digests_.chunks.end(), chunks.begin(), chunks.end());
     return {};
+  }
+
+  Result<void> tell_progress(std::uint64_t bytes) {
+    done_bytes_ += bytes;
+    if (!options_.progress || options_.progress(done_bytes_, total_bytes_)) return {};
+    return Error(ErrorCode::kCancelled, concat(source_.files.front().path(), ": cancelled"));
   }
 
   const Checkpoint& source_;

@@ -40,22 +40,23 @@ class DataPass {
   DataPass(const Checkpoint& source,
            const Plan& plan,
            const format::Layout& layout,
-           const ConvertOptions& options,
-           io::FileWriter& writer)
-      : source_(source), plan_(plan), layout_(layout), options_(options), writer_(writer) {
+           const ConvertOptions& options)
+      : source_(source), plan_(plan), layout_(layout), options_(options) {
     for (const format::Range& segment : layout.segments)
       total_bytes_ += segment.size_bytes;
   }
 
   const std::vector<std::string>& crc_mismatches() const { return crc_mismatches_; }
 
-  // Tells progress once before the first byte and once after the last, too.
-  Result<format::ContentDigests> run() {
-    if (const Result<void> going_on = tell_progress(0); !going_on) return going_on.error();
+  // Tells progress for the first time: before there is a target.
+  Result<void> begin() { return tell_progress(0); }
+
+  // Tells progress once after the last byte, too.
+  Result<format::ContentDigests> run(io::FileWriter& writer) {
     for (std::size_t segment = 0; segment < layout_.segments.size(); ++segment) {
-      const Result<void> padded = writer_.pad_to(layout_.segments[segment].offset_bytes);
+      const Result<void> padded = writer.pad_to(layout_.segments[segment].offset_bytes);
       if (!padded) return padded.error();
-      const Result<void> copied = copy(segment);
+      const Result<void> copied = copy(segment, writer);
       if (!copied) return copied.error();
     }
     if (const Result<void> going_on = tell_progress(0); !going_on) return going_on.error();
@@ -63,7 +64,7 @@ class DataPass {
   }
 
  private:
-  Result<void> copy(std::size_t number) {
+  Result<void> copy(std::size_t number, io::FileWriter& writer) {
     const convert::SegmentSource& segment = plan_.segments[number];
     const std::uint64_t size_bytes = layout_.segments[number].size_bytes;
     const checkpoint::Storage& storage = source_.storages[segment.storage];
@@ -74,11 +75,11 @@ class DataPass {
     if (!skipped) return skipped.error();
     format::SegmentDigester digester(size_bytes);
     for (std::uint64_t done = 0; done < size_bytes;) {
-      const std::span<std::byte> room = writer_.room(size_bytes - done);
+      const std::span<std::byte> room = writer.room(size_bytes - done);
       const Result<void> read = fill(room, reader, segment.cast);
       if (!read) return read.error();
       digester.update(room);
-      const Result<void> written = writer_.advance(room.size());
+      const Result<void> written = writer.advance(room.size());
       if (!written) return written.error();
       done += room.size();
       if (const Result<void> going_on = tell_progress(room.size()); !going_on) {
@@ -132,7 +133,6 @@ class DataPass {
   const Plan& plan_;
   const format::Layout& layout_;
   const ConvertOptions& options_;
-  io::FileWriter& writer_;
   format::ContentDigests digests_;
   std::vector<std::string> crc_mismatches_;
   std::uint64_t total_bytes_ = 0;
@@ -150,10 +150,12 @@ Result<Written> write_file(const Checkpoint& source,
                            const format::Layout& layout,
                            const std::string& target,
                            const ConvertOptions& options) {
+  DataPass pass(source, plan, layout, options);
+  const Result<void> going_on = pass.begin();
+  if (!going_on) return going_on.error();
   Result<io::FileWriter> writer = convert::begin_file(layout, target, options.sync);
   if (!writer) return writer.error();
-  DataPass pass(source, plan, layout, options, *writer);
-  const auto digests = pass.run();
+  const auto digests = pass.run(*writer);
   if (!digests) return digests.error();
   const auto digest = convert::finish_file(*writer, plan.content, layout, *digests, target);
   if (!digest) return digest.error();

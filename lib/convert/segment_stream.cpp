@@ -28,7 +28,10 @@ Result<SegmentStream> SegmentStream::open(const WeightFile& file,
                                           std::uint64_t total_bytes) {
   Result<std::vector<Digest>> digests = file.segment_digests();
   if (!digests) return digests.error();
-  return SegmentStream(file, options, std::move(*digests), total_bytes);
+  SegmentStream stream(file, options, std::move(*digests), total_bytes);
+  const Result<void> told = stream.advance(0);
+  if (!told) return told.error();
+  return stream;
 }
 
 Result<void> SegmentStream::copy(std::uint32_t segment, io::FileWriter& into, const Look& look) {

@@ -18,7 +18,8 @@ namespace weightmap::convert {
 // digests. Not safe for use from several threads.
 class SegmentStream {
  public:
-  // Errors: those of WeightFile::segment_digests.
+  // Tells progress for the first time: before this there must be no target. Errors: those of
+  // WeightFile::segment_digests, kCancelled.
   static Result<SegmentStream> open(const WeightFile& file,
                                     const ExportOptions& options,
                                     std::uint64_t total_bytes);

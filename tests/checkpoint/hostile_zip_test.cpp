@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Archives that lie, and every file that is one byte away from a good one.
-#include <fcntl.h>
 #include <filesystem>
 #include <string>
-#include <unistd.h>
 
 #include <doctest/doctest.h>
 
 #include "opened.h"
-#include "support/checkpoint_check.h"
+#include "support/one_byte_changes.h"
 
 namespace weightmap::tests {
 namespace {
@@ -342,31 +340,10 @@ TEST_SUITE("checkpoint/hostile_zip") {
 
   TEST_CASE("every change of one byte of a good checkpoint is read within its bounds or refused") {
     const std::string good = write_zip(good_entries(), {.alignment = 8});
-    const TempDir directory;
-    const std::string path = directory / "model.pt";
-    write_file(path, good);
-    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    REQUIRE(descriptor >= 0);
-    const auto put_byte = [&](std::size_t at, char byte) {
-      REQUIRE(::pwrite(descriptor, &byte, 1, static_cast<off_t>(at)) == 1);
-    };
-    std::size_t read_count = 0;
-    std::size_t refused_count = 0;
-    for (std::size_t at = 0; at < good.size(); ++at) {
-      const auto old = static_cast<unsigned char>(good[at]);
-      for (const int value : {0, 1, 0x7F, 0x80, 0xFF, old ^ 1, old ^ 2, old ^ 0x80, old + 1}) {
-        CAPTURE(at);
-        CAPTURE(value);
-        put_byte(at, static_cast<char>(value));
-        const auto found = checkpoint::open_checkpoint(path, {});
-        ++(found ? read_count : refused_count);
-        if (found) CHECK(broken_promise(*found) == "");
-      }
-      put_byte(at, good[at]);
-    }
-    ::close(descriptor);
-    CHECK(read_count > 0);
-    CHECK(refused_count > good.size());
+    const OneByteChanges seen = open_with_each_byte_changed(good);
+    CHECK(seen.broken == "");
+    CHECK(seen.read > 0);
+    CHECK(seen.refused > good.size());
   }
 }
 

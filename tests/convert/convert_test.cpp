@@ -12,12 +12,14 @@
 #include "weightmap/weight_file.h"
 
 #include "format/index_view.h"
+#include "support/converted.h"
 #include "support/file_bytes.h"
 #include "support/temp_dir.h"
 
 namespace weightmap {
 namespace {
 
+using tests::converted;
 using tests::read_file;
 using tests::TempDir;
 using tests::write_file;
@@ -32,26 +34,6 @@ Strings names_of(const WeightFile& file) {
   for (const TensorView tensor : file)
     names.emplace_back(tensor.name());
   return names;
-}
-
-WeightFile converted(const std::string& source,
-                     const std::string& target,
-                     const ConvertOptions& options = {}) {
-  const auto report = convert_checkpoint(source, target, options);
-  INFO((report ? "" : report.error().message()));
-  REQUIRE(report);
-  auto file = WeightFile::open(target);
-  INFO((file ? "" : file.error().message()));
-  REQUIRE(file);
-  CHECK(file->digest() == report->digest);
-  CHECK(file->tensor_count() == report->tensor_count);
-  CHECK(file->segment_count() == report->segment_count);
-  CHECK(file->size_bytes() == report->file_bytes);
-  const auto verified = file->verify();
-  REQUIRE(verified);
-  CHECK(verified->ok());
-  CHECK(verified->segments_without_digest == 0);
-  return *file;
 }
 
 void expect_refusal(const Result<ConvertReport>& report, ErrorCode code, std::string_view text) {

@@ -10,6 +10,7 @@
 
 #include "weightmap/convert.h"
 
+#include "support/converted.h"
 #include "support/file_bytes.h"
 #include "support/golden_files.h"
 #include "support/temp_dir.h"
@@ -17,6 +18,7 @@
 namespace weightmap {
 namespace {
 
+using tests::converted;
 using tests::read_file;
 using tests::TempDir;
 using tests::write_file;
@@ -27,15 +29,6 @@ using Export = Result<ExportReport> (*)(const WeightFile&,
 
 std::string fixture(std::string_view name) {
   return WEIGHTMAP_TEST_DATA "/checkpoints/torch-2.13/" + std::string(name) + ".pt";
-}
-
-WeightFile converted(const std::string& source, const std::string& target) {
-  const auto report = convert_checkpoint(source, target, {.sync = false});
-  INFO((report ? "" : report.error().message()));
-  REQUIRE(report);
-  auto file = WeightFile::open(target);
-  REQUIRE(file);
-  return *file;
 }
 
 WeightFile written(const TempDir& folder, const tests::WholeContent& content) {

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,11 +43,16 @@ Result<void> outcome_of(const Result<T>& result) {
   return result ? Result<void>() : result.error();
 }
 
+using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
+
 template <typename Export>
-Result<void> exported(const Export& run, const TempDir& dir, const std::string& target) {
+Result<void> exported(const Export& run,
+                      const TempDir& dir,
+                      const std::string& target,
+                      const Progress& progress) {
   const auto file = WeightFile::open(dir / "source.wmap");
   if (!file) return file.error();
-  ExportOptions options{.replace_any = true};
+  ExportOptions options{.replace_any = true, .progress = progress};
   options.safetensors.drop_extras = true;
   return outcome_of(run(*file, target, options));
 }
@@ -54,25 +61,27 @@ Result<void> exported(const Export& run, const TempDir& dir, const std::string& 
 struct Operation {
   std::string name;
   std::string target;
-  Result<void> (*run)(const TempDir& dir, const std::string& target);
+  Result<void> (*run)(const TempDir& dir, const std::string& target, const Progress& progress);
 };
 
 const Operation kOperations[] = {
     {"convert", "target.wmap",
-     [](const TempDir& dir, const std::string& target) {
-       return outcome_of(convert_checkpoint(dir / "source.pt", target, {.replace_any = true}));
+     [](const TempDir& dir, const std::string& target, const Progress& progress) {
+       return outcome_of(convert_checkpoint(dir / "source.pt", target,
+                                            {.replace_any = true, .progress = progress}));
      }},
     {"adopt", "target.wmap",
-     [](const TempDir& dir, const std::string& target) {
-       return outcome_of(adopt_checkpoint(dir / "source.pt", target, {.replace_any = true}));
+     [](const TempDir& dir, const std::string& target, const Progress& progress) {
+       return outcome_of(adopt_checkpoint(dir / "source.pt", target,
+                                          {.replace_any = true, .progress = progress}));
      }},
     {"export as torch.save", "target.pt",
-     [](const TempDir& dir, const std::string& target) {
-       return exported(export_torch, dir, target);
+     [](const TempDir& dir, const std::string& target, const Progress& progress) {
+       return exported(export_torch, dir, target, progress);
      }},
     {"export as safetensors", "target.safetensors",
-     [](const TempDir& dir, const std::string& target) {
-       return exported(export_safetensors, dir, target);
+     [](const TempDir& dir, const std::string& target, const Progress& progress) {
+       return exported(export_safetensors, dir, target, progress);
      }},
 };
 
@@ -89,7 +98,9 @@ class Trial {
     before_ = dir_.names();
   }
 
-  Result<void> run() const { return operation_.run(dir_, target()); }
+  Result<void> run(const Progress& progress = {}) const {
+    return operation_.run(dir_, target(), progress);
+  }
 
   // As the kernel of the scenario has it; waiting for the disk is left out.
   Verdict kernel(const SeenCall& call) const {
@@ -116,18 +127,16 @@ class Trial {
 
   // The old target or the new one, never anything in between; at most a temporary more.
   void check_is_whole(const std::string& expected) const {
-    for (const std::string& name : dir_.names()) {
-      const bool known = name == operation_.target || name == temporary() ||
-                         std::ranges::find(before_, name) != before_.end();
-      CHECK_MESSAGE(known, name);
-    }
-    if (!std::filesystem::exists(target())) {
+    const Names names = dir_.names();
+    CHECK(std::ranges::all_of(names, [&](const std::string& name) { return is_known(name); }));
+    if (std::filesystem::exists(target())) {
+      const std::string bytes = read_file(target());
+      const bool is_whole =
+          bytes == expected || (scenario_.target_exists && bytes == tests::old_bytes());
+      CHECK(is_whole);
+    } else {
       CHECK_FALSE(scenario_.target_exists);
-      return;
     }
-    const std::string bytes = read_file(target());
-    const bool is_old = scenario_.target_exists && bytes == tests::old_bytes();
-    CHECK((is_old || bytes == expected));
   }
 
  private:
@@ -135,6 +144,10 @@ class Trial {
     const TempDir dir;
     REQUIRE(convert_checkpoint(kFixture, dir / "x.wmap"));
     return read_file(dir / "x.wmap");
+  }
+  bool is_known(const std::string& name) const {
+    return name == operation_.target || name == temporary() ||
+           std::ranges::find(before_, name) != before_.end();
   }
   std::string target() const { return dir_ / operation_.target; }
   std::string temporary() const { return "." + operation_.target + ".weightmap-tmp"; }
@@ -175,6 +188,10 @@ constexpr Fault kFaults[] = {{"a full disk", ENOSPC},
                              {"an interruption", EINTR},
                              {"a few bytes", 0}};
 
+bool is_write(const SeenCall& call) {
+  return call.name == "pwrite";
+}
+
 bool must_succeed(const SeenCall& call, const Fault& fault) {
   if (fault.error == 0) return true;
   const bool is_repeated = call.name != "link_at" && call.name != "rename_at" &&
@@ -207,81 +224,104 @@ void run_with_fault(const Trial& trial, const Good& good, std::size_t failing, c
   done || is_written ? trial.check_is_new(good.bytes) : trial.check_is_old();
 }
 
+// Each operation in each situation, and what it does there when nothing fails.
+template <typename Look>
+void in_every_situation(const Look& look) {
+  for (const Operation& operation : kOperations) {
+    CAPTURE(operation.name);
+    for (const Scenario& scenario : kScenarios) {
+      CAPTURE(scenario.name);
+      look(operation, scenario, good(operation, scenario));
+    }
+  }
+}
+
+void run_with_room_for(std::ptrdiff_t writes, const Trial& trial) {
+  std::ptrdiff_t written = 0;
+  const CallSeam seam([&](const SeenCall& call) {
+    if (is_write(call) && written++ >= writes) return Verdict{.error = ENOSPC};
+    return trial.kernel(call);
+  });
+  const auto done = trial.run();
+  REQUIRE_FALSE(done);
+  CHECK(done.error().code() == ErrorCode::kIo);
+  trial.check_is_old();
+}
+
+int run_and_die(const Trial& trial, std::size_t after_call) {
+  return tests::in_child([&] {
+    std::size_t number = 0;
+    const CallSeam seam([&](const SeenCall& call) {
+      Verdict verdict = trial.kernel(call);
+      verdict.killed_after = number++ == after_call;
+      return verdict;
+    });
+    return trial.run().has_value();
+  });
+}
+
+void check_clears_up(const Trial& trial, const Good& good) {
+  const CallSeam seam([&](const SeenCall& call) { return trial.kernel(call); });
+  const auto again = trial.run();
+  REQUIRE_MESSAGE(again, (again ? "" : again.error().message()));
+  trial.check_is_new(good.bytes);
+}
+
 TEST_SUITE_BEGIN("convert/target_faults");
 
 TEST_CASE("a call that fails leaves the old target or the whole new one") {
-  for (const Operation& operation : kOperations) {
-    CAPTURE(operation.name);
-    for (const Scenario& scenario : kScenarios) {
-      CAPTURE(scenario.name);
-      const Good without = good(operation, scenario);
-      REQUIRE(without.calls.size() >= 10);
-      for (std::size_t failing = 0; failing < without.calls.size(); ++failing) {
-        CAPTURE(without.calls[failing].name);
-        CAPTURE(failing);
-        for (const Fault& fault : kFaults) {
-          CAPTURE(fault.name);
-          run_with_fault(Trial(operation, scenario), without, failing, fault);
-        }
+  in_every_situation([](const auto& operation, const auto& scenario, const Good& without) {
+    REQUIRE(without.calls.size() >= 10);
+    for (std::size_t failing = 0; failing < without.calls.size(); ++failing) {
+      CAPTURE(without.calls[failing].name);
+      CAPTURE(failing);
+      for (const Fault& fault : kFaults) {
+        CAPTURE(fault.name);
+        run_with_fault(Trial(operation, scenario), without, failing, fault);
       }
     }
-  }
+  });
 }
 
-TEST_CASE("a disk that is full from some call on leaves the old target") {
-  for (const Operation& operation : kOperations) {
-    CAPTURE(operation.name);
-    for (const Scenario& scenario : kScenarios) {
-      CAPTURE(scenario.name);
-      const Good without = good(operation, scenario);
-      const auto is_write = [](const SeenCall& call) { return call.name == "pwrite"; };
-      const auto writes = std::ranges::count_if(without.calls, is_write);
-      REQUIRE(writes > 0);
-      for (std::ptrdiff_t room = 0; room < writes; ++room) {
-        CAPTURE(room);
-        const Trial trial(operation, scenario);
-        std::ptrdiff_t written = 0;
-        const CallSeam seam([&](const SeenCall& call) {
-          if (is_write(call) && written++ >= room) return Verdict{.error = ENOSPC};
-          return trial.kernel(call);
-        });
-        const auto done = trial.run();
-        REQUIRE_FALSE(done);
-        CHECK(done.error().code() == ErrorCode::kIo);
-        trial.check_is_old();
-      }
+TEST_CASE("a disk that is full from some write on leaves the old target") {
+  in_every_situation([](const auto& operation, const auto& scenario, const Good& without) {
+    const auto writes = std::ranges::count_if(without.calls, is_write);
+    REQUIRE(writes > 0);
+    for (std::ptrdiff_t room = 0; room < writes; ++room) {
+      CAPTURE(room);
+      run_with_room_for(room, Trial(operation, scenario));
     }
-  }
+  });
 }
 
 TEST_CASE("a process that is killed leaves a whole target, and the next one clears up") {
-  for (const Operation& operation : kOperations) {
-    CAPTURE(operation.name);
-    for (const Scenario& scenario : kScenarios) {
-      CAPTURE(scenario.name);
-      const Good without = good(operation, scenario);
-      for (std::size_t last = 0; last < without.calls.size(); ++last) {
-        CAPTURE(without.calls[last].name);
-        CAPTURE(last);
-        const Trial trial(operation, scenario);
-        const int status = tests::in_child([&] {
-          std::size_t number = 0;
-          const CallSeam seam([&](const SeenCall& call) {
-            Verdict verdict = trial.kernel(call);
-            verdict.killed_after = number++ == last;
-            return verdict;
-          });
-          return trial.run().has_value();
-        });
-        REQUIRE(tests::was_killed_by(status, SIGKILL));
-        trial.check_is_whole(without.bytes);
-        const CallSeam seam([&](const SeenCall& call) { return trial.kernel(call); });
-        const auto again = trial.run();
-        REQUIRE_MESSAGE(again, (again ? "" : again.error().message()));
-        trial.check_is_new(without.bytes);
-      }
+  in_every_situation([](const auto& operation, const auto& scenario, const Good& without) {
+    for (std::size_t last = 0; last < without.calls.size(); ++last) {
+      CAPTURE(without.calls[last].name);
+      CAPTURE(last);
+      const Trial trial(operation, scenario);
+      REQUIRE(tests::was_killed_by(run_and_die(trial, last), SIGKILL));
+      trial.check_is_whole(without.bytes);
+      check_clears_up(trial, without);
     }
-  }
+  });
+}
+
+TEST_CASE("progress is told for the first time before there is anything to clear up") {
+  in_every_situation([](const auto& operation, const auto& scenario, const Good&) {
+    const Trial trial(operation, scenario);
+    CallSeam seam([&](const SeenCall& call) { return trial.kernel(call); });
+    std::vector<std::string> before;
+    const auto done = trial.run([&](std::uint64_t, std::uint64_t) {
+      before = seam.names();
+      return false;
+    });
+    REQUIRE_FALSE(done);
+    CHECK(done.error().code() == ErrorCode::kCancelled);
+    for (const char* name : {"fallocate", "pwrite", "flock", "unlink_at", "link_at"})
+      CHECK(std::ranges::find(before, name) == before.end());
+    trial.check_is_old();
+  });
 }
 
 TEST_SUITE_END();

@@ -10,6 +10,7 @@
 #include "weightmap/weight_file.h"
 
 #include "format/index_view.h"
+#include "support/converted.h"
 #include "support/expectation.h"
 #include "support/temp_dir.h"
 
@@ -34,6 +35,7 @@ void check_tensor(const ExpectedTensor& expected, const TensorView& found) {
 std::vector<std::string> state_names(const std::string& path) {
   const auto content = read_checkpoint(path);
   REQUIRE(content);
+  CHECK(content->source_kind == "TorchScript archive");
   std::vector<std::string> names;
   for (const CheckpointTensor& tensor : content->tensors) {
     if ((tensor.flags & (format::kParameter | format::kBuffer)) != 0) names.push_back(tensor.name);
@@ -50,15 +52,6 @@ std::map<std::string, unsigned> flags_by_name(const std::string& path) {
   return flags;
 }
 
-WeightFile converted(const std::string& source, const TempDir& directory) {
-  const auto report = convert_checkpoint(source, directory / "out.wmap");
-  REQUIRE_MESSAGE(report, (report ? "" : report.error().message()));
-  CHECK(report->source_kind == "TorchScript archive");
-  auto file = WeightFile::open(directory / "out.wmap");
-  REQUIRE(file);
-  return *file;
-}
-
 TEST_SUITE_BEGIN("convert/torch_script");
 
 TEST_CASE("parameters and buffers come out under the names of state_dict and in its order") {
@@ -67,7 +60,7 @@ TEST_CASE("parameters and buffers come out under the names of state_dict and in 
     const TempDir directory;
     const std::string path = path_of(std::string(name) + ".pt");
     const Expectation expected = read_expectation(path_of(std::string(name) + ".state.json"));
-    const WeightFile file = converted(path, directory);
+    const WeightFile file = converted(path, directory / "out.wmap");
     auto flags = flags_by_name(path);
     std::vector<std::string> names;
     std::map<std::size_t, const std::byte*> storages;
@@ -98,7 +91,7 @@ TEST_CASE("tensors that are neither parameter nor buffer are kept as neither") {
 TEST_CASE("the constants of a frozen module are named as its code names them") {
   const TempDir directory;
   const Expectation expected = read_expectation(path_of("script_frozen.state.json"));
-  const WeightFile file = converted(path_of("script_frozen.pt"), directory);
+  const WeightFile file = converted(path_of("script_frozen.pt"), directory / "out.wmap");
   CHECK(file.tensor_count() == expected.tensors.size());
   REQUIRE(expected.tensors.size() == 7);
   for (const ExpectedTensor& tensor : expected.tensors) {

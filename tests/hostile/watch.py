@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 # What the dynamic linker and the C++ runtime read, and what sanitizers do besides.
-SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/ld.so.preload")
+SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/ld.so.preload",
+          "/sys/devices/system/cpu")  # fmt: skip
 SANITIZERS = ("/proc/self/maps", "/proc/self/cmdline", "/proc/self/environ")
 
 WATCHED = "%file,%process,%network,ptrace,process_vm_writev,io_uring_setup,kill,memfd_create"

@@ -56,8 +56,8 @@ struct ConvertOptions {
   // What has no CRC (0 stands for none) cannot be told. Without, storages that are cut to what
   // tensors refer to are not compared.
   bool verify_crc = false;
-  // Called when the first byte is about to be written, now and then, and when the last one is, with
-  // bytes done and to do; false stops the work: kCancelled, and the target is untouched.
+  // Called before there is anything of the target, now and then, and when the last byte is written,
+  // with bytes done and to do; false stops the work: kCancelled, and the target is untouched.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 
@@ -108,6 +108,7 @@ struct AdoptOptions {
   bool digests = true;
   bool replace_any = false;  // as in ConvertOptions
   bool sync = true;
+  // As in ConvertOptions, with bytes that are read for digests; the last call is before the end.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 
