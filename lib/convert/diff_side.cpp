@@ -20,8 +20,6 @@ using checkpoint::Checkpoint;
 using checkpoint::Storage;
 using checkpoint::StorageReader;
 
-// ---- a weight file
-
 class WeightFileSide : public DiffSide {
  public:
   WeightFileSide(WeightFile file, std::vector<Digest> digests)
@@ -75,8 +73,6 @@ Result<std::unique_ptr<DiffSide>> open_side(const WeightFile& file,
   if (!digests) return digests.error();
   return std::unique_ptr<DiffSide>(new WeightFileSide(file, std::move(*digests)));
 }
-
-// ---- a checkpoint
 
 // Reads storages in any order. Compressed ones are read from the beginning again when that order is
 // not theirs, which is limited.

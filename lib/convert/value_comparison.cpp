@@ -36,8 +36,6 @@ bool is_sequence(ValueKind kind) {
   return kind == ValueKind::kList || kind == ValueKind::kTuple || kind == ValueKind::kSize;
 }
 
-// ---- numbers for what nodes say
-
 class Meanings {
  public:
   // By node. REQUIRES: the graph outlives this object.
@@ -77,8 +75,6 @@ class Meanings {
   std::unordered_map<std::u32string, std::uint32_t> nodes_;
   std::u32string key_;
 };
-
-// ---- a few words for a value
 
 std::string real_text(double value) {
   if (std::isnan(value)) return "nan";
@@ -141,8 +137,6 @@ std::string_view label_of_record(std::size_t child) {
 }
 
 constexpr std::string_view kAttributes = "__dict__";
-
-// ---- the walk
 
 class Walk {
  public:
