@@ -38,9 +38,10 @@ std::span<const SlotWalk::Named> SlotWalk::next_batch() {
   while (count_ < kBatch && (step_through_list() || step_through_tree())) {
   }
   // The keys may have moved while there came more of them.
-  const bool is_copied = !keys_.empty();
+  const std::string_view keys = keys_;
+  const bool is_copied = !keys.empty();
   for (std::size_t i = 0, begin = 0; is_copied && i < count_; begin = key_ends_[i++])
-    batch_[i].key = std::string_view(keys_).substr(begin, key_ends_[i] - begin);
+    batch_[i].key = keys.substr(begin, key_ends_[i] - begin);
   return std::span(batch_).first(count_);
 }
 
@@ -94,7 +95,7 @@ void SlotWalk::descend() {
 
 void SlotWalk::enter(Module& module) {
   for (const std::string& error : module.registration_errors()) {
-    const std::string_view path = std::string_view(prefix_).substr(0, prefix_.rfind('.'));
+    const std::string path = prefix_.substr(0, prefix_.rfind('.'));
     errors_.push_back(concat("module ", quoted(path), " (", module.class_name(), "): ", error));
   }
   path_.push_back({.module = &module, .prefix_size = prefix_.size()});
