@@ -123,8 +123,8 @@ void prefetch_text(std::string_view text) {
 void find_together(const IndexView& index,
                    std::span<const std::string_view> names,
                    std::span<std::uint32_t> numbers) {
-  std::array<std::uint64_t, kTogether> hashes;
-  std::array<const fb::Entry*, kTogether> likely;
+  std::array<std::uint64_t, kTogether> hashes{};
+  std::array<const fb::Entry*, kTogether> likely{};
   for (std::size_t i = 0; i < names.size(); ++i) {
     hashes[i] = name_hash(names[i]);
     __builtin_prefetch(&index.buckets[bucket_number(index, hashes[i])]);

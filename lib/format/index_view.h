@@ -63,8 +63,8 @@ struct IndexView {
   std::optional<std::uint32_t> find(std::string_view name) const;
 
   // The same for many names at once, kNoEntry where there is none: for names in no order, whose
-  // memory is asked for before it is looked at. REQUIRES: as many numbers as names.
-  void find_all(std::span<const std::string_view> names, std::span<std::uint32_t> numbers) const;
+  // memory is asked for before it is looked at. REQUIRES: as many numbers as wanted names.
+  void find_all(std::span<const std::string_view> wanted, std::span<std::uint32_t> numbers) const;
 
   // How many of the segments, from the first on, lie in the weight file itself. REQUIRES: root.
   std::uint32_t own_segment_count() const;

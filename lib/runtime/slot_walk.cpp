@@ -30,9 +30,10 @@ std::span<const SlotWalk::Named> SlotWalk::next_batch() {
   while (count_ < kBatch && (step_through_list() || step_through_tree())) {
   }
   // The keys may have moved while there came more of them.
-  const bool is_copied = !keys_.empty();
+  const std::string_view keys = keys_;
+  const bool is_copied = !keys.empty();
   for (std::size_t i = 0, begin = 0; is_copied && i < count_; begin = key_ends_[i++])
-    batch_[i].key = std::string_view(keys_).substr(begin, key_ends_[i] - begin);
+    batch_[i].key = keys.substr(begin, key_ends_[i] - begin);
   return std::span(batch_).first(count_);
 }
 

@@ -7,6 +7,7 @@
 #include "weightmap/weight_file.h"
 
 #include "contestant.h"
+#include "io/private_bytes.h"
 
 namespace weightmap::bench {
 namespace {
@@ -45,8 +46,8 @@ Contestant kernel_part(const std::string& path) {
     file.read(0, header.data(), header.size());
     std::array<std::uint64_t, 2> index{};
     std::memcpy(index.data(), header.data() + kIndexAt, sizeof index);
-    const auto bytes = std::make_unique_for_overwrite<std::byte[]>(index[1]);
-    file.read(index[0], bytes.get(), index[1]);
+    io::PrivateBytes bytes(index[1]);
+    file.read(index[0], bytes.bytes().data(), index[1]);
   };
   return {.name = "open, map, read the index", .role = Role::kLimit, .path = path, .run = run};
 }
