@@ -147,7 +147,7 @@ TEST_SUITE("checkpoint/subclasses") {
 
   TEST_CASE("what makes a wrapper stays a record where a composite cannot say it") {
     struct Row {
-      const char* what;
+      const char* what = "";
       WrapperCall call;
     };
     const Row rows[] = {
@@ -231,7 +231,7 @@ TEST_SUITE("checkpoint/subclasses") {
     std::vector<std::string> state;
     for (int i = 0; i < 3000; ++i) {
       state.push_back(text("key" + std::to_string(i)));
-      state.push_back("N");
+      state.emplace_back("N");
     }
     const std::string shared = dict(state) + pickle::put(40);
     std::string many = strided(shared);
