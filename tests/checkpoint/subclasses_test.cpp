@@ -77,6 +77,15 @@ Result<Checkpoint> opened(const std::string& value) {
   return open_value(dict({text("w"), value}), {{"0", noise(16)}});
 }
 
+void check_shown(const std::string& value, const std::string& shown, std::size_t composites) {
+  CAPTURE(shown);
+  const auto found = opened(value);
+  REQUIRE_MESSAGE(found, message_of(found));
+  CHECK(show(found->values) == "{'w': " + shown + "}");
+  CHECK(found->composites.size() == composites);
+  CHECK(broken_promise(*found) == "");
+}
+
 TEST_SUITE("checkpoint/subclasses") {
   TEST_CASE("a wrapper is a composite with its state for attributes") {
     const auto found = opened(wrapper());
@@ -132,18 +141,13 @@ TEST_SUITE("checkpoint/subclasses") {
          "{'inner': tensor1})}"},
     };
     for (const Row& row : rows) {
-      CAPTURE(row.shown);
-      const auto found = opened(row.state);
-      REQUIRE_MESSAGE(found, message_of(found));
-      CHECK(show(found->values) == "{'w': " + row.shown + "}");
-      CHECK(found->composites.size() == 1);
-      CHECK(broken_promise(*found) == "");
+      check_shown(row.state, row.shown, 1);
     }
   }
 
   TEST_CASE("what makes a wrapper stays a record where a composite cannot say it") {
     struct Row {
-      const char* what;
+      const char* what = "";
       WrapperCall call;
     };
     const Row rows[] = {
@@ -192,12 +196,7 @@ TEST_SUITE("checkpoint/subclasses") {
          "torch._tensor._rebuild_from_type_v2(m.f, my.module.MyTensor, (tensor0))"},
     };
     for (const Row& row : rows) {
-      CAPTURE(row.shown);
-      const auto found = opened(row.value);
-      REQUIRE_MESSAGE(found, message_of(found));
-      CHECK(show(found->values) == "{'w': " + row.shown + "}");
-      CHECK(found->tensors.size() == 1);
-      CHECK(found->composites.empty());
+      check_shown(row.value, row.shown, 0);
     }
   }
 
@@ -232,7 +231,7 @@ TEST_SUITE("checkpoint/subclasses") {
     std::vector<std::string> state;
     for (int i = 0; i < 3000; ++i) {
       state.push_back(text("key" + std::to_string(i)));
-      state.push_back("N");
+      state.emplace_back("N");
     }
     const std::string shared = dict(state) + pickle::put(40);
     std::string many = strided(shared);

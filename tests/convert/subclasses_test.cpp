@@ -66,19 +66,25 @@ CompositeView composite_of(const WeightFile& file, std::string_view name) {
 
 TEST_SUITE_BEGIN("convert/subclasses");
 
+// What the file becomes on its way out and in again.
+WeightFile there_and_back(const TempDir& folder,
+                          const WeightFile& file,
+                          const std::string& target) {
+  const auto report = export_torch(file, folder / "exported.pt", {.sync = false});
+  REQUIRE_MESSAGE(report.has_value(), report.error().message());
+  CHECK(report->dropped.empty());
+  WeightFile again = converted(folder / "exported.pt", target);
+  CHECK(keys_of(again) == keys_of(file));
+  return again;
+}
+
 TEST_CASE("an exported tensor of a subclass converts to what it came from") {
   for (const char* const name : {"subclasses", "dtensor", "torchao"}) {
     CAPTURE(name);
     const TempDir folder;
-    WeightFile file = converted(fixture(name), folder / "0.wmap");
-    for (const char* const next : {"1.wmap", "2.wmap"}) {
-      const auto report = export_torch(file, folder / "exported.pt", {.sync = false});
-      REQUIRE_MESSAGE(report.has_value(), report.error().message());
-      CHECK(report->dropped.empty());
-      const WeightFile again = converted(folder / "exported.pt", folder / next);
-      CHECK(keys_of(again) == keys_of(file));
-      file = again;
-    }
+    const WeightFile file = converted(fixture(name), folder / "0.wmap");
+    const WeightFile again = there_and_back(folder, file, folder / "1.wmap");
+    there_and_back(folder, again, folder / "2.wmap");
     // A wrapper inside of another may share its layout with those outside: from then on it does
     // not.
     CHECK(read_file(folder / "1.wmap") == read_file(folder / "2.wmap"));
@@ -164,7 +170,16 @@ TEST_CASE("a tensor that is a key and a part stays a part when the key is left o
 
 // {"w": a wrapper of a tensor and of a sparse one}
 std::string wrapper_of_composite() {
-  using namespace tests::pickle;
+  using tests::pickle::boolean;
+  using tests::pickle::call;
+  using tests::pickle::dict;
+  using tests::pickle::global;
+  using tests::pickle::integer;
+  using tests::pickle::sizes;
+  using tests::pickle::tensor;
+  using tests::pickle::text;
+  using tests::pickle::tuple;
+  using tests::pickle::whole;
   const std::string mine = global("my.module", "MyTensor");
   const auto utils = [](std::string_view name) { return global("torch._utils", name); };
   const auto layout = [](std::string_view name) {
