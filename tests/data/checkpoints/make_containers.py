@@ -6,6 +6,7 @@ What PyTorch can no longer write is built here from the layouts it documents or 
 """
 
 import collections
+import contextlib
 import io
 import pathlib
 import pickle
@@ -20,7 +21,7 @@ from torch import nn
 from describe import describe
 from make import CASES, VERSION, containers, for_every_protocol, numbers, scalars, small_model, to_json
 
-HERE = pathlib.Path(__file__).parent / "containers"
+HERE = pathlib.Path(__file__).absolute().parent / "containers"
 TYPED = torch.storage._dtype_to_storage_type_map()
 ZEROED_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -185,7 +186,11 @@ class Affine(nn.Module):
 
 def legacy_module():
     """A module as a whole: its class stands in a persistent id. Not described."""
-    save_legacy("legacy_module", Affine())
+    here = sys.modules[__name__]
+    whole_path, here.__file__ = here.__file__, pathlib.Path(here.__file__).name
+    with contextlib.chdir(HERE.parent):
+        save_legacy("legacy_module", Affine())  # with the path of its class's source file
+    here.__file__ = whole_path
 
 
 def old_text(text):
