@@ -12,4 +12,4 @@ run_all weightmap diff digits.wmap digits.wmap --root model
 run_all weightmap diff digits.wmap "$CHECKPOINTS/training.pt" --root-b nothing
 run_all weightmap diff digits.wmap
 run_all weightmap diff digits.wmap digits.wmap digits.wmap
-weightmap diff digits.wmap "$DIGITS" 2>&1 >/dev/full || echo "exit code $?"
+{ weightmap diff digits.wmap "$DIGITS" >/dev/full; } 2>&1 || echo "exit code $?"
