@@ -67,13 +67,17 @@ struct Operation {
 const Operation kOperations[] = {
     {"convert", "target.wmap",
      [](const TempDir& dir, const std::string& target, const Progress& progress) {
-       return outcome_of(convert_checkpoint(dir / "source.pt", target,
-                                            {.replace_any = true, .progress = progress}));
+       ConvertOptions options;
+       options.replace_any = true;
+       options.progress = progress;
+       return outcome_of(convert_checkpoint(dir / "source.pt", target, options));
      }},
     {"adopt", "target.wmap",
      [](const TempDir& dir, const std::string& target, const Progress& progress) {
-       return outcome_of(adopt_checkpoint(dir / "source.pt", target,
-                                          {.replace_any = true, .progress = progress}));
+       AdoptOptions options;
+       options.replace_any = true;
+       options.progress = progress;
+       return outcome_of(adopt_checkpoint(dir / "source.pt", target, options));
      }},
     {"export as torch.save", "target.pt",
      [](const TempDir& dir, const std::string& target, const Progress& progress) {
