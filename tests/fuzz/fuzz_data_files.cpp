@@ -123,7 +123,7 @@ std::optional<Digest> true_identity(std::uint8_t kind, const std::string& bytes)
   const auto read = [&](std::uint64_t offset, std::span<std::byte> into) -> Result<void> {
     if (offset > bytes.size() || into.size() > bytes.size() - offset)
       give_up("a read beyond the end");
-    std::memcpy(into.data(), bytes.data() + offset, into.size());
+    std::ranges::copy(std::as_bytes(std::span(bytes)).subspan(offset, into.size()), into.begin());
     return {};
   };
   const auto found =
