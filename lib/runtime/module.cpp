@@ -81,10 +81,6 @@ void Module::register_module(std::string_view name, std::nullptr_t) {
   if (accept_name("module", name)) children_.push_back({.name = std::string(name)});
 }
 
-std::span<const Module::NamedSlot> Module::own_slots() const {
-  return slots_;
-}
-
 std::span<const Module::NamedSlot> Module::own_parameters() const {
   return std::span(slots_).first(parameter_count_);
 }

@@ -59,8 +59,9 @@ bool ModuleWalk::enter_child(const Module::NamedModule& child) {
 
 bool ModuleWalk::is_on_path(const Module* module) const {
   const auto shallow = std::span(path_).first(std::min(path_.size(), kShallow));
-  return std::ranges::find(shallow, module, &Visit::module) != shallow.end() ||
-         deep_.contains(module);
+  for (const Visit& visit : shallow)
+    if (visit.module == module) return true;
+  return !deep_.empty() && deep_.contains(module);
 }
 
 void ModuleWalk::push(Module& module) {

@@ -69,7 +69,7 @@ class Module {
     Module* module = nullptr;  // null: registered as none
   };
   // This module's own, in order of registration, those that are none among them.
-  std::span<const NamedSlot> own_slots() const;  // parameters, then buffers
+  std::span<const NamedSlot> own_slots() const { return slots_; }  // parameters, then buffers
   std::span<const NamedSlot> own_parameters() const;
   std::span<const NamedSlot> own_buffers() const;
   std::span<const NamedModule> own_children() const { return children_; }
