@@ -5,8 +5,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include "weightmap/convert.h"
 #include "weightmap/weight_file.h"
 
+#include "archive_check.h"
 #include "arguments.h"
 #include "command.h"
 #include "hint.h"
@@ -30,6 +32,7 @@ struct Arguments {
 struct Outcome {
   VerifyReport report;
   WeightFile file;  // which the names in the report belong to
+  std::uint64_t segments_by_crc = 0;
   double seconds = 0;
 };
 
@@ -41,7 +44,9 @@ Result<Outcome> verify(const std::string& path) {
   options.progress = [&](auto done, auto total) { return progress.update(done, total); };
   auto report = file->verify(options);
   if (!report) return report.error();
-  return Outcome{std::move(*report), *file, progress.seconds()};
+  const auto by_crc = check_archives(*file, *report, options.progress);
+  if (!by_crc) return by_crc.error();
+  return Outcome{std::move(*report), *file, *by_crc, progress.seconds()};
 }
 
 void print_damage(const WeightFile& file, const Damage& damage) {
@@ -60,6 +65,10 @@ void print_text(const Outcome& outcome) {
   }
   print("checked  header, index, extras, padding; {}, {}, against digests\n",
         counted(report.segments_checked, "segment"), human_bytes(report.bytes_checked));
+  if (outcome.segments_by_crc > 0) {
+    print("         {}, against the CRCs of the archive\n",
+          counted(outcome.segments_by_crc, "segment"));
+  }
   if (report.segments_without_digest > 0) {
     print("unknown  {} without a digest\n", counted(report.segments_without_digest, "segment"));
   }
@@ -87,6 +96,7 @@ void print_json_outcome(const Outcome& outcome) {
               {"size_bytes", outcome.file.size_bytes()},
               {"digest", outcome.file.digest().hex()},
               {"segments_checked", report.segments_checked},
+              {"segments_checked_by_crc", outcome.segments_by_crc},
               {"segments_without_digest", report.segments_without_digest},
               {"bytes_checked", report.bytes_checked},
               {"seconds", outcome.seconds},

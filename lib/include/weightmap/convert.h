@@ -90,8 +90,7 @@ struct ConvertReport {
 // Writes `target` as a weight file with everything that the checkpoint `source` holds (a file, an
 // index of shards, or the directory of an index or of torch.distributed.checkpoint), unless the
 // options say otherwise. Nothing of the source is executed. Memory does not grow with the tensors'
-// bytes. Whatever goes wrong, and
-// if the process is killed, the old target stays as it was.
+// bytes. Whatever goes wrong, and if the process is killed, the old target stays as it was.
 // Errors: kNotFound, kIo; kWrongKind, kCorrupt, kUnsafe (the source); kUnsupported (something in
 // it that cannot be kept, by name); kExists (the target is no weight file and replace_any is not
 // set); kInvalidArgument (source and target are one file, alignment, root, selection, cast);
@@ -104,7 +103,8 @@ Result<ConvertReport> convert_checkpoint(const std::string& source,
 struct AdoptOptions {
   CheckpointOptions checkpoint;
   // Record digests of the tensors' bytes, which reads them all; without, only the directory of the
-  // source is read, and WeightFile::verify can say nothing of them.
+  // source is read, and WeightFile::verify can say nothing of them (check_archive can, of a zip
+  // archive).
   bool digests = true;
   bool replace_any = false;  // as in ConvertOptions
   bool sync = true;
@@ -220,5 +220,27 @@ struct CheckpointGlobals {
 // refuses for them. Nothing is executed or looked up. Errors: kNotFound, kIo, kWrongKind, kCorrupt,
 // kUnsupported (this kind of file, or more names than 10,000). Messages begin with the path.
 Result<CheckpointGlobals> list_globals(const std::string& path);
+
+// A record of a zip archive, and whether its bytes are those that its CRC was made of.
+struct ArchiveRecord {
+  enum class Verdict : std::uint8_t {
+    kGood,
+    kDamaged,  // or by a writer that computes CRCs wrongly
+    kUnknown,  // without a CRC, or packed
+  };
+  std::string name;
+  std::uint64_t begin_bytes = 0;  // of the record's data, in the file
+  std::uint64_t end_bytes = 0;
+  Verdict verdict = Verdict::kUnknown;
+};
+
+// Holds the records of a zip archive against their CRCs, in the order of its directory: what can be
+// checked of an adopted checkpoint whose bytes have no digests. Reads the whole file; memory is
+// that of the directory. `progress`: as in ConvertOptions.
+// Errors: kNotFound, kIo; kWrongKind, kCorrupt (no zip archive, a directory that lies);
+// kUnsupported (an encrypted record); kCancelled. Messages begin with the path.
+Result<std::vector<ArchiveRecord>> check_archive(
+    const std::string& path,
+    const std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)>& progress = {});
 
 }  // namespace weightmap
