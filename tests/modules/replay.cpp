@@ -14,6 +14,7 @@
 #include "weightmap/bind.h"
 
 #include "support/built_file.h"
+#include "support/names.h"
 
 namespace weightmap::tests {
 namespace {
@@ -93,14 +94,6 @@ WeightFile file_of(const Json& entries) {
     segments[segment].resize(std::max(segments[segment].size(), bytes_of_shape(shape)));
   }
   return open_built(build_file(content, segments));
-}
-
-template <typename Named>
-Strings names(const std::vector<Named>& all) {
-  Strings found;
-  for (const Named& one : all)
-    found.push_back(one.name);
-  return found;
 }
 
 Strings strings(std::span<const std::string> all) {

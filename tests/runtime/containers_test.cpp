@@ -7,9 +7,12 @@
 
 #include <doctest/doctest.h>
 
+#include "support/names.h"
+
 namespace weightmap {
 namespace {
 
+using tests::names;
 using Strings = std::vector<std::string>;
 
 struct Linear : Module {
@@ -17,14 +20,6 @@ struct Linear : Module {
       : Module(parent, name), weight(*this, "weight", {out, in}), bias(*this, "bias", {out}) {}
   Parameter<float> weight, bias;
 };
-
-template <typename Named>
-Strings names(const std::vector<Named>& all) {
-  Strings found;
-  for (const Named& one : all)
-    found.push_back(one.name);
-  return found;
-}
 
 TEST_SUITE_BEGIN("runtime/containers");
 
