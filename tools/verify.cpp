@@ -5,7 +5,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "weightmap/convert.h"
 #include "weightmap/weight_file.h"
 
 #include "archive_check.h"
