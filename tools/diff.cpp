@@ -71,8 +71,6 @@ Result<Outcome> compare(const Arguments& arguments) {
   return Outcome{std::move(*report), progress.seconds()};
 }
 
-// ---- for people
-
 struct Row {
   std::string what;
   std::string name;
@@ -206,8 +204,6 @@ void print_text(const Outcome& outcome, bool only_tensors) {
   print("{}      {}{}\n", coloured(screen, Colour::kGreen, "equal"),
         counted(report.compared, "tensor"), more);
 }
-
-// ---- for programs
 
 Json elements_json(const ElementChanges& changes) {
   return {{"elements", changes.elements},

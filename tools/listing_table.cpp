@@ -21,8 +21,6 @@ constexpr std::size_t kGap = 2;
 constexpr std::size_t kNarrowest = 6;  // a column is not cut further
 constexpr std::size_t kListed = 20;    // values and module paths shown of each kind
 
-// ---- what is said of a tensor beside its row
-
 // The same place and the same reading of it: what load_state_dict would see as one tensor.
 auto identity(const ListedTensor& tensor) {
   const TensorView& view = tensor.view;
@@ -83,8 +81,6 @@ std::string notes(const ListedTensor& tensor, const Sharing& sharing) {
   add(view.is_uninitialized(), "uninitialized");
   return fmt::format("{}", fmt::join(words, ", "));
 }
-
-// ---- the table
 
 std::vector<Cells> rows_of(const Listing& listing) {
   const Sharing sharing(listing);
@@ -149,8 +145,6 @@ void print_tensors(const Listing& listing, const Screen& screen) {
     print_row(row, widths, screen, &row == &rows.front());
   }
 }
-
-// ---- what stands around it
 
 // A line of text, cut to the screen.
 void print_line(const Screen& screen, const std::string& text) {

@@ -37,8 +37,6 @@ using pickle::text;
 using pickle::tuple;
 using Shape = std::vector<std::int64_t>;
 
-// ---- what PyTorch wrote and saw
-
 std::string fixture(const std::string& name) {
   return std::string(WEIGHTMAP_TEST_DATA) + "/checkpoints/composites/" + name;
 }
@@ -94,8 +92,6 @@ std::map<std::string, std::uint32_t> nodes_by_key(const ValueGraph& graph) {
     nodes[std::string(graph.text(items[i]))] = items[i + 1];
   return nodes;
 }
-
-// ---- what nobody wrote
 
 const std::string kHooks = ordered_dict({});
 

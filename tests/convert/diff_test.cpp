@@ -97,8 +97,6 @@ void exported(const std::string& weight_file, const std::string& target) {
   REQUIRE(export_torch(*file, target, {.sync = false}));
 }
 
-// ---- two small weight files
-
 template <typename T>
 tests::Bytes bytes_of_numbers(const std::vector<T>& numbers) {
   const auto bytes = std::as_bytes(std::span(numbers));
