@@ -19,6 +19,11 @@ std::string_view value_kind_name(ValueKind kind) {
   return kNames[static_cast<std::size_t>(kind)];
 }
 
+bool is_mapping(ValueKind kind) {
+  return kind == ValueKind::kDict || kind == ValueKind::kOrderedDict ||
+         kind == ValueKind::kCounter || kind == ValueKind::kDefaultDict;
+}
+
 std::span<const std::uint32_t> ValueGraph::children(std::uint32_t node) const {
   const ValueNode& of = nodes_[node];
   return std::span(children_).subspan(of.first_child, of.child_count);

@@ -31,6 +31,7 @@ class TensorView {
 
   std::string_view name() const { return parts_.name; }
   Dtype dtype() const { return parts_.dtype; }
+  std::uint16_t flags() const { return parts_.flags; }  // FORMAT.md 3
   std::span<const std::int64_t> shape() const { return parts_.shape; }
   std::span<const std::int64_t> strides() const { return parts_.strides; }
   const std::byte* data() const { return parts_.data; }

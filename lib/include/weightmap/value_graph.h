@@ -59,6 +59,11 @@ struct ValueNode {
 
 std::string_view value_kind_name(ValueKind kind);  // "ordered_dict"
 
+bool is_mapping(ValueKind kind);  // its items are keys and values
+
+// The attribute that stands for the whole state of a tensor of a subclass, where that is no dict.
+inline constexpr std::string_view kStateAttribute = "__setstate__";
+
 // Everything of a checkpoint that is not a tensor's bytes: a graph without cycles whose nodes stand
 // after their children, the root last. A node with several parents is one shared object.
 // A value type; not safe for writing from several threads.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/float_cast.h"
+#include "base/number_cast.h"
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <fstream>
 #include <limits>
+#include <string>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 namespace weightmap {
 namespace {
@@ -14,8 +17,8 @@ namespace {
 template <typename From, typename To>
 To cast(Dtype from, From element, Dtype to) {
   To result{};
-  cast_floats(from, std::as_bytes(std::span(&element, 1)), to,
-              std::as_writable_bytes(std::span(&result, 1)));
+  cast_numbers(from, std::as_bytes(std::span(&element, 1)), to,
+               std::as_writable_bytes(std::span(&result, 1)));
   return result;
 }
 
@@ -36,7 +39,7 @@ double worth_of_half(unsigned bits) {
   return exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1 + fraction, exponent - 15);
 }
 
-TEST_SUITE_BEGIN("base/float_cast");
+TEST_SUITE_BEGIN("base/number_cast");
 
 TEST_CASE("every float16 has its value in float32, and comes back") {
   for (unsigned bits = 0; bits < 0x7C00; ++bits) {
@@ -101,6 +104,36 @@ TEST_CASE("float64 goes by way of float32, as PyTorch does it") {
   // Just above the middle of two halves: float32 rounds it into the middle, float16 to the even.
   const double above = 1 + 0x1p-11 + 0x1p-40;
   CHECK(cast<double, std::uint16_t>(Dtype::kFloat64, above, Dtype::kFloat16) == 0x3C00);
+}
+
+TEST_CASE("every float8 has the value that PyTorch gives it") {
+  const auto table =
+      nlohmann::json::parse(std::ifstream(WEIGHTMAP_TEST_DATA "/diff/small_floats.json"));
+  CHECK(table.size() == 5);
+  for (const auto& item : table.items()) {
+    const std::string name = item.key();
+    const nlohmann::json& values = item.value();
+    CAPTURE(name);
+    const Dtype dtype = dtype_from_name(name).value();
+    for (unsigned bits = 0; bits < 256; ++bits) {
+      CAPTURE(bits);
+      const auto expected = std::bit_cast<float>(values.at(bits).get<std::uint32_t>());
+      const auto value =
+          cast<std::uint8_t, float>(dtype, static_cast<std::uint8_t>(bits), Dtype::kFloat32);
+      CHECK(std::isnan(value) == std::isnan(expected));
+      if (!std::isnan(expected)) {
+        CHECK(std::bit_cast<std::uint32_t>(value) == std::bit_cast<std::uint32_t>(expected));
+      }
+    }
+  }
+}
+
+TEST_CASE("only what has a value is a number") {
+  for (const Dtype dtype : {Dtype::kBool, Dtype::kUInt64, Dtype::kBFloat16, Dtype::kFloat8E8M0FNU})
+    CHECK(is_number(dtype));
+  for (const Dtype dtype :
+       {Dtype::kComplex64, Dtype::kQInt8, Dtype::kBits8, Dtype::kInt4, Dtype::kFloat4E2M1FNx2})
+    CHECK_FALSE(is_number(dtype));
 }
 
 TEST_SUITE_END();
