@@ -84,9 +84,6 @@ struct Composite {
   std::string class_name;  // wrapper_subclass: "module.Class"
 };
 
-// The attribute that stands for the whole state of a tensor of a subclass, where that is no dict.
-inline constexpr std::string_view kStateAttribute = "__setstate__";
-
 struct Checkpoint {
   std::vector<io::File> files;  // at least one
   std::string kind;             // for people: "zip checkpoint"

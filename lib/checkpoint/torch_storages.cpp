@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint32_t kNotAskedYet = 0xFFFFFFFEU;
 constexpr std::size_t kParts = 5;
 constexpr std::size_t kPartsBefore16 = 6;
+constexpr std::size_t kLocationPart = 3;
 
 Error corrupt(std::string message) {
   return {ErrorCode::kCorrupt, std::move(message)};
@@ -54,7 +55,7 @@ Result<StorageId> read_storage_id(const Pickle& pickle, const PickleValue& value
   const std::span<const ValueId> parts = pickle.items_of(id);
   const auto part = [&](std::size_t i) -> const PickleValue& { return pickle.values[parts[i]]; };
   if (!is_text(part(0)) || pickle.text(part(0)) != "storage" || !is_text(part(2)) ||
-      !is_text(part(3))) {
+      !is_text(part(kLocationPart))) {
     return corrupt("a persistent id that names no storage");
   }
   const auto dtype = class_dtype(pickle, part(1));
@@ -65,14 +66,14 @@ Result<StorageId> read_storage_id(const Pickle& pickle, const PickleValue& value
                    .key = parts[2],
                    .element_count = part(4).integer,
                    .size_bytes = *size,
-                   .is_meta = pickle.text(part(3)) == "meta",
+                   .is_meta = pickle.text(part(kLocationPart)) == "meta",
                    .part = parts.size() == kParts ? kNoValue : parts[5]};
 }
 
 std::string_view location_of(const Pickle& pickle, const PickleValue& value) {
   const PickleValue& id = pickle.values[value.slot];
-  if (id.kind != PickleKind::kTuple || id.range.size < kParts - 2) return {};
-  const PickleValue& location = pickle.values[pickle.items_of(id)[3]];
+  if (id.kind != PickleKind::kTuple || id.range.size <= kLocationPart) return {};
+  const PickleValue& location = pickle.values[pickle.items_of(id)[kLocationPart]];
   return is_text(location) ? pickle.text(location) : std::string_view();
 }
 

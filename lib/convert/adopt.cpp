@@ -14,11 +14,11 @@
 #include "checkpoint/source_file.h"
 #include "checkpoint/storage_reader.h"
 #include "convert/plan.h"
-#include "convert/target_file.h"
 #include "format/file_identity.h"
 #include "format/segment_digest.h"
 #include "io/directory.h"
 #include "io/file.h"
+#include "runtime/target_file.h"
 
 namespace weightmap {
 namespace {
@@ -226,7 +226,8 @@ class DigestPass {
 Result<void> check_adoptable(const Checkpoint& source,
                              const std::string& target,
                              const AdoptOptions& options) {
-  const Result<void> target_ok = convert::check_target(source.files, target, options.replace_any);
+  const Result<void> target_ok =
+      check_weight_file_target(source.files, target, options.replace_any);
   if (!target_ok) return target_ok.error();
   for (const io::File& file : source.files) {
     const Result<void> beside = check_is_beside(file, target);
@@ -264,16 +265,15 @@ Result<AdoptReport> adopt_checkpoint(const std::string& source_path,
   if (!plain) return plain.error();
   const Result<void> adopted = Adoption(*source, *plan).run(options.digests);
   if (!adopted) return adopted.error();
-  const Result<format::Layout> layout = convert::lay_out(plan->content, source_path);
+  const Result<format::Layout> layout = lay_out_file(plan->content, source_path);
   if (!layout) return layout.error();
 
   DigestPass pass(*source, *plan, options);
   const Result<format::ContentDigests> digests = pass.run();
   if (!digests) return digests.error();
-  Result<io::FileWriter> writer = convert::begin_file(*layout, target, options.sync);
+  Result<io::FileWriter> writer = begin_file(*layout, target, options.sync);
   if (!writer) return writer.error();
-  const Result<Digest> digest =
-      convert::finish_file(*writer, plan->content, *layout, *digests, target);
+  const Result<Digest> digest = finish_file(*writer, plan->content, *layout, *digests, target);
   if (!digest) return digest.error();
   AdoptReport report = report_of(*source, *plan);
   report.data_bytes = pass.total_bytes();

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "base/float_cast.h"
+#include "base/number_cast.h"
 #include "base/strided.h"
 #include "base/text.h"
 

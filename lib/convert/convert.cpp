@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/float_cast.h"
+#include "base/number_cast.h"
 #include "base/strided.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
@@ -14,10 +14,8 @@
 #include "convert/cast.h"
 #include "convert/plan.h"
 #include "convert/select.h"
-#include "convert/target_file.h"
-#include "convert/trim.h"
-#include "format/segment_digest.h"
 #include "io/file_writer.h"
+#include "runtime/target_file.h"
 
 namespace weightmap {
 namespace {
@@ -34,109 +32,64 @@ Result<void> check_crcs(const Checkpoint& source,
                                            quoted(mismatches.front()), " differs from its CRC"));
 }
 
-// Moves the segments' bytes into the target and learns their digests.
-class DataPass {
+// The segments' bytes as the plan has them: parts of storages, some of them cast.
+class PlannedBytes : public BlobSource {
  public:
-  DataPass(const Checkpoint& source,
-           const Plan& plan,
-           const format::Layout& layout,
-           const ConvertOptions& options)
-      : source_(source), plan_(plan), layout_(layout), options_(options) {
-    for (const format::Range& segment : layout.segments)
-      total_bytes_ += segment.size_bytes;
-  }
+  PlannedBytes(const Checkpoint& source, const Plan& plan, const ConvertOptions& options)
+      : source_(source), plan_(plan), options_(options) {}
 
   const std::vector<std::string>& crc_mismatches() const { return crc_mismatches_; }
 
-  // Tells progress for the first time: before there is a target.
-  Result<void> begin() { return tell_progress(0); }
-
-  // Tells progress once after the last byte, too.
-  Result<format::ContentDigests> run(io::FileWriter& writer) {
-    for (std::size_t segment = 0; segment < layout_.segments.size(); ++segment) {
-      const Result<void> padded = writer.pad_to(layout_.segments[segment].offset_bytes);
-      if (!padded) return padded.error();
-      const Result<void> copied = copy(segment, writer);
-      if (!copied) return copied.error();
-    }
-    if (const Result<void> going_on = tell_progress(0); !going_on) return going_on.error();
-    return std::move(digests_);
+  Result<void> begin_segment(std::size_t number) override {
+    segment_ = &plan_.segments[number];
+    reader_.emplace(source_, storage());
+    return needs_crc() ? pass_over(segment_->begin_bytes) : reader_->skip(segment_->begin_bytes);
   }
 
- private:
-  Result<void> copy(std::size_t number, io::FileWriter& writer) {
-    const convert::SegmentSource& segment = plan_.segments[number];
-    const std::uint64_t size_bytes = layout_.segments[number].size_bytes;
-    const checkpoint::Storage& storage = source_.storages[segment.storage];
-    checkpoint::StorageReader reader(source_, storage);
-    const bool needs_crc = options_.verify_crc && storage.crc32;
-    const Result<void> skipped =
-        needs_crc ? pass_over(reader, segment.begin_bytes) : reader.skip(segment.begin_bytes);
-    if (!skipped) return skipped.error();
-    format::SegmentDigester digester(size_bytes);
-    for (std::uint64_t done = 0; done < size_bytes;) {
-      const std::span<std::byte> room = writer.room(size_bytes - done);
-      const Result<void> read = fill(room, reader, segment.cast);
-      if (!read) return read.error();
-      digester.update(room);
-      const Result<void> written = writer.advance(room.size());
-      if (!written) return written.error();
-      done += room.size();
-      if (const Result<void> going_on = tell_progress(room.size()); !going_on) {
-        return going_on.error();
-      }
+  // A room holds whole elements: it ends where the segment does or at a multiple of 2 MiB.
+  Result<void> read(std::span<std::byte> into) override {
+    if (!segment_->cast) return reader_->read(into);
+    const convert::Cast cast = *segment_->cast;
+    const std::size_t elements = into.size() / addressed_bytes(cast.to);
+    elements_.resize(elements * addressed_bytes(cast.from));
+    Result<void> read = reader_->read(elements_);
+    if (read) cast_numbers(cast.from, elements_, cast.to, into);
+    return read;
+  }
+
+  Result<void> end_segment() override {
+    if (needs_crc()) {
+      Result<void> read =
+          pass_over(storage().size_bytes - segment_->begin_bytes - segment_->size_bytes);
+      if (!read) return read;
     }
-    auto [digest, chunks] = digester.finish();
-    digests_.segments.push_back(digest);
-    digests_.chunks.insert(digests_.chunks.end(), chunks.begin(), chunks.end());
-    if (needs_crc) {
-      const std::uint64_t rest = storage.size_bytes - segment.begin_bytes - segment.size_bytes;
-      Result<void> read = pass_over(reader, rest);
-      if (!read) return read.error();
-    }
-    if (reader.crc_matches().value_or(true)) return {};
-    crc_mismatches_.push_back(concat("storage ", storage.key));
+    if (reader_->crc_matches().value_or(true)) return {};
+    crc_mismatches_.push_back(concat("storage ", storage().key));
     return check_crcs(source_, options_, crc_mismatches_);
   }
 
+ private:
+  const checkpoint::Storage& storage() const { return source_.storages[segment_->storage]; }
+  bool needs_crc() const { return options_.verify_crc && storage().crc32; }
+
   // Reads what is left out, for the CRC of the whole.
-  Result<void> pass_over(checkpoint::StorageReader& reader, std::uint64_t size_bytes) {
+  Result<void> pass_over(std::uint64_t size_bytes) {
     constexpr std::uint64_t kPieceBytes = std::uint64_t{1} << 20U;
     while (size_bytes > 0) {
       elements_.resize(std::min(size_bytes, kPieceBytes));
-      Result<void> read = reader.read(elements_);
+      Result<void> read = reader_->read(elements_);
       if (!read) return read;
       size_bytes -= elements_.size();
     }
     return {};
   }
 
-  // A room holds whole elements: it ends where the segment does or at a multiple of 2 MiB.
-  Result<void> fill(std::span<std::byte> room,
-                    checkpoint::StorageReader& reader,
-                    const std::optional<convert::Cast>& cast) {
-    if (!cast) return reader.read(room);
-    const std::size_t elements = room.size() / addressed_bytes(cast->to);
-    elements_.resize(elements * addressed_bytes(cast->from));
-    Result<void> read = reader.read(elements_);
-    if (read) cast_floats(cast->from, elements_, cast->to, room);
-    return read;
-  }
-
-  Result<void> tell_progress(std::uint64_t bytes) {
-    done_bytes_ += bytes;
-    if (!options_.progress || options_.progress(done_bytes_, total_bytes_)) return {};
-    return Error(ErrorCode::kCancelled, concat(source_.files.front().path(), ": cancelled"));
-  }
-
   const Checkpoint& source_;
   const Plan& plan_;
-  const format::Layout& layout_;
   const ConvertOptions& options_;
-  format::ContentDigests digests_;
+  const convert::SegmentSource* segment_ = nullptr;
+  std::optional<checkpoint::StorageReader> reader_;
   std::vector<std::string> crc_mismatches_;
-  std::uint64_t total_bytes_ = 0;
-  std::uint64_t done_bytes_ = 0;
   std::vector<std::byte> elements_;  // read, but not to be written as they are
 };
 
@@ -150,16 +103,18 @@ Result<Written> write_file(const Checkpoint& source,
                            const format::Layout& layout,
                            const std::string& target,
                            const ConvertOptions& options) {
-  DataPass pass(source, plan, layout, options);
-  const Result<void> going_on = pass.begin();
+  PlannedBytes bytes(source, plan, options);
+  ProgressTeller progress(options.progress, source.files.front().path(),
+                          sum_of(plan.content.segment_sizes_bytes));
+  const Result<void> going_on = progress.tell(0);  // before there is a target
   if (!going_on) return going_on.error();
-  Result<io::FileWriter> writer = convert::begin_file(layout, target, options.sync);
+  Result<io::FileWriter> writer = begin_file(layout, target, options.sync);
   if (!writer) return writer.error();
-  const auto digests = pass.run(*writer);
+  const auto digests = write_blob(*writer, layout, bytes, progress);
   if (!digests) return digests.error();
-  const auto digest = convert::finish_file(*writer, plan.content, layout, *digests, target);
+  const auto digest = finish_file(*writer, plan.content, layout, *digests, target);
   if (!digest) return digest.error();
-  return Written{*digest, pass.crc_mismatches()};
+  return Written{*digest, bytes.crc_mismatches()};
 }
 
 Result<Checkpoint> open_source(const std::string& path, const CheckpointOptions& options) {
@@ -232,12 +187,13 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
                                          const ConvertOptions& options) {
   const Result<Checkpoint> source = open_source(source_path, options.checkpoint);
   if (!source) return source.error();
-  const Result<void> target_ok = convert::check_target(source->files, target, options.replace_any);
+  const Result<void> target_ok =
+      check_weight_file_target(source->files, target, options.replace_any);
   if (!target_ok) return target_ok.error();
   ConvertReport report{.source_kind = source->kind};
   const Result<Plan> plan = make_changed_plan(*source, options, report);
   if (!plan) return plan.error().with_context(source_path);
-  const Result<format::Layout> layout = convert::lay_out(plan->content, source_path);
+  const Result<format::Layout> layout = lay_out_file(plan->content, source_path);
   if (!layout) return layout.error();
 
   const Result<void> crcs_ok = check_crcs(*source, options, source->crc_mismatches);
@@ -246,7 +202,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   if (!written) return written.error();
   report.tensor_count = static_cast<std::uint32_t>(plan->content.tensors.size());
   report.segment_count = static_cast<std::uint32_t>(layout->segments.size());
-  report.data_bytes = convert::sum(plan->content.segment_sizes_bytes);
+  report.data_bytes = sum_of(plan->content.segment_sizes_bytes);
   report.file_bytes = layout->file_size_bytes;
   report.digest = written->digest;
   report.opaque_classes = plan->opaque_classes;
@@ -264,7 +220,7 @@ Result<CheckpointContent> read_checkpoint(const std::string& path,
   ConvertReport unused;
   Result<Plan> plan = make_changed_plan(*source, {.checkpoint = options}, unused);
   if (!plan) return plan.error().with_context(path);
-  const Result<format::Layout> layout = convert::lay_out(plan->content, path);
+  const Result<format::Layout> layout = lay_out_file(plan->content, path);
   if (!layout) return layout.error();
 
   CheckpointContent content{.source_kind = source->kind};

@@ -10,8 +10,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/storage_reader.h"
 #include "convert/plan.h"
-#include "convert/target_file.h"
-#include "convert/trim.h"
+#include "runtime/target_file.h"
 
 namespace weightmap::convert {
 namespace {
@@ -161,7 +160,7 @@ class CheckpointSide : public DiffSide {
     for (const format::ModuleContent& module : plan_.content.modules)
       modules_.push_back({.path = module.path, .version = module.version});
     std::ranges::sort(modules_, {}, &ModuleVersion::path);
-    data_bytes_ = sum(plan_.content.segment_sizes_bytes);
+    data_bytes_ = sum_of(plan_.content.segment_sizes_bytes);
   }
 
   Digest digest(std::uint32_t) const override { return {}; }
@@ -218,7 +217,7 @@ Result<std::unique_ptr<DiffSide>> open_checkpoint_side(const std::string& path,
   Result<Plan> plan = make_plan(*source, {.checkpoint = options});
   if (!plan) return plan.error().with_context(path);
   trim_segments(*plan);
-  const Result<format::Layout> layout = lay_out(plan->content, path);
+  const Result<format::Layout> layout = lay_out_file(plan->content, path);
   if (!layout) return layout.error();
   return std::unique_ptr<DiffSide>(new CheckpointSide(path, std::move(*source), std::move(*plan)));
 }

@@ -2,29 +2,20 @@
 #include "convert/element_comparison.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
-#include "base/float_cast.h"
-#include "base/small_float.h"
+#include "base/number_cast.h"
 
 namespace weightmap::convert {
 namespace {
 
 constexpr std::size_t kPieceElements = 4096;
 
-// What an element is made of.
-struct Parts {
-  Dtype dtype = Dtype::kUInt8;  // of one of them: a number that has a C++ type, or a small float
-  std::size_t count = 1;        // 0: the bits are no numbers
-};
-
-Parts parts_of(Dtype dtype) {
+// What an element is made of: numbers or float4; none where the bits are no numbers.
+ElementParts parts_of(Dtype dtype) {
   switch (dtype) {
-    case Dtype::kComplex32: return {Dtype::kFloat16, 2};
-    case Dtype::kBComplex32: return {Dtype::kBFloat16, 2};
-    case Dtype::kComplex64: return {Dtype::kFloat32, 2};
-    case Dtype::kComplex128: return {Dtype::kFloat64, 2};
     case Dtype::kFloat4E2M1FNx2: return {dtype, 2};
     case Dtype::kBits1x8:
     case Dtype::kBits2x4:
@@ -50,8 +41,15 @@ Parts parts_of(Dtype dtype) {
     case Dtype::kUInt5:
     case Dtype::kUInt6:
     case Dtype::kUInt7: return {Dtype::kUInt8, 1};
-    default: return {dtype, 1};
+    default: return parts_of_element(dtype);
   }
+}
+
+// What half a float4_e2m1fn_x2 stands for: OCP Microscaling Formats 1.0, table 5.
+double float4_value(std::byte bits) {
+  constexpr std::array<double, 8> kMagnitudes{0, 0.5, 1, 1.5, 2, 3, 4, 6};
+  const double magnitude = kMagnitudes[std::to_integer<std::size_t>(bits & std::byte{7})];
+  return (bits & std::byte{8}) != std::byte{0} ? -magnitude : magnitude;
 }
 
 template <typename T>
@@ -59,14 +57,6 @@ T loaded(const std::byte* from) {
   T value{};
   std::memcpy(&value, from, sizeof value);
   return value;
-}
-
-template <typename T>
-void widen(std::span<const std::byte> elements, std::vector<double>& into) {
-  into.resize(elements.size() / sizeof(T));
-  for (std::size_t i = 0; i < into.size(); ++i) {
-    into[i] = static_cast<double>(loaded<T>(elements.data() + i * sizeof(T)));
-  }
 }
 
 template <typename T>
@@ -108,7 +98,7 @@ bool can_resolve(Dtype dtype) {
 }
 
 void resolve_signs(Dtype dtype, bool conj, bool neg, std::span<std::byte> elements) {
-  const Parts parts = parts_of(dtype);
+  const ElementParts parts = parts_of(dtype);
   const std::size_t part_bytes = dtype_info(parts.dtype).element_bits / 8;
   for (std::size_t part = 0; part * part_bytes < elements.size(); ++part) {
     const bool is_imaginary = parts.count == 2 && part % 2 == 1;
@@ -117,52 +107,22 @@ void resolve_signs(Dtype dtype, bool conj, bool neg, std::span<std::byte> elemen
   }
 }
 
-ElementComparison::Numbers::Numbers(Dtype of) : dtype(of) {
-  const Dtype part = parts_of(of).dtype;
-  if (!is_small_float(part)) return;
-  for (std::size_t bits = 0; bits < table.size(); ++bits)
-    table[bits] = small_float_value(part, static_cast<std::uint8_t>(bits));
-}
-
 void ElementComparison::Numbers::decode(std::span<const std::byte> elements) {
   const Dtype part = parts_of(dtype).dtype;
-  switch (part) {
-    case Dtype::kUInt8: return widen<std::uint8_t>(elements, values);
-    case Dtype::kInt8: return widen<std::int8_t>(elements, values);
-    case Dtype::kUInt16: return widen<std::uint16_t>(elements, values);
-    case Dtype::kInt16: return widen<std::int16_t>(elements, values);
-    case Dtype::kUInt32: return widen<std::uint32_t>(elements, values);
-    case Dtype::kInt32: return widen<std::int32_t>(elements, values);
-    case Dtype::kUInt64: return widen<std::uint64_t>(elements, values);
-    case Dtype::kInt64: return widen<std::int64_t>(elements, values);
-    case Dtype::kFloat32: return widen<float>(elements, values);
-    case Dtype::kFloat64: return widen<double>(elements, values);
-    case Dtype::kFloat16:
-    case Dtype::kBFloat16:
-      values.resize(elements.size() / 2);
-      return cast_floats(part, elements, Dtype::kFloat64,
-                         std::as_writable_bytes(std::span(values)));
-    case Dtype::kFloat4E2M1FNx2:
-      values.clear();
-      for (const std::byte pair : elements) {
-        values.push_back(table[std::to_integer<std::size_t>(pair & std::byte{0x0F})]);
-        values.push_back(table[std::to_integer<std::size_t>(pair >> 4U)]);
-      }
-      return;
-    case Dtype::kBool:
-      values.clear();
-      for (const std::byte truth : elements)
-        values.push_back(truth == std::byte{0} ? 0 : 1);
-      return;
-    default:
-      values.clear();
-      for (const std::byte bits : elements)
-        values.push_back(table[std::to_integer<std::size_t>(bits)]);
+  if (part == Dtype::kFloat4E2M1FNx2) {
+    values.clear();
+    for (const std::byte pair : elements) {
+      values.push_back(float4_value(pair));
+      values.push_back(float4_value(pair >> 4U));
+    }
+    return;
   }
+  values.resize(elements.size() / (dtype_info(part).element_bits / 8));
+  cast_numbers(part, elements, Dtype::kFloat64, std::as_writable_bytes(std::span(values)));
 }
 
 ElementComparison::ElementComparison(Dtype first, Dtype second)
-    : first_(first), second_(second), parts_(parts_of(first).count) {}
+    : first_{first}, second_{second}, parts_(parts_of(first).count) {}
 
 void ElementComparison::add(std::span<const std::byte> first, std::span<const std::byte> second) {
   const std::size_t first_bytes = compared_bytes(first_.dtype);

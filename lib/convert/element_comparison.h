@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -38,12 +37,10 @@ class ElementComparison {
  private:
   // The elements of one side as numbers.
   struct Numbers {
-    explicit Numbers(Dtype of);
     void decode(std::span<const std::byte> elements);
 
     Dtype dtype;
-    std::vector<double> values;      // one or two an element
-    std::array<float, 256> table{};  // of small floats, by their bits
+    std::vector<double> values = {};  // one or two an element
   };
 
   void add_piece(std::span<const std::byte> first, std::span<const std::byte> second);

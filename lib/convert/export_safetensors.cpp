@@ -131,7 +131,7 @@ Result<ExportReport> export_safetensors(const WeightFile& file,
   Result<void> ready = check_alignment(options.safetensors.alignment_bytes);
   if (ready) {
     ready = convert::check_export_target(
-        file, target, {.kind = "a safetensors file", .is_kind = convert::is_safetensors}, options);
+        file, target, {.kind = "a safetensors file", .is_kind = io::is_safetensors}, options);
   }
   if (!ready) return ready.error();
   const Result<ValueGraph> values = file.values();

@@ -7,7 +7,7 @@ namespace weightmap::convert {
 
 Result<void> check_export_target(const WeightFile& file,
                                  const std::string& target,
-                                 TargetRule rule,
+                                 io::TargetRule rule,
                                  const ExportOptions& options) {
   rule.replace_any = options.replace_any;
   const std::filesystem::path path(file.path());
@@ -18,7 +18,7 @@ Result<void> check_export_target(const WeightFile& file,
         io::File::open(data_file.name.empty() ? file.path() : beside.string());
     if (source) rule.sources.push_back(source->identity());
   }
-  return check_target(target, rule);
+  return io::check_target(target, rule);
 }
 
 }  // namespace weightmap::convert

@@ -123,7 +123,7 @@ Result<ExportReport> export_torch(const WeightFile& file,
                                   const std::string& target,
                                   const ExportOptions& options) {
   const Result<void> target_ok = convert::check_export_target(
-      file, target, {.kind = "a checkpoint", .is_kind = convert::is_torch_zip}, options);
+      file, target, {.kind = "a checkpoint", .is_kind = io::is_torch_zip}, options);
   if (!target_ok) return target_ok.error();
   ExportReport report;
   Result<TorchPickle> pickle = make_pickle(file, options, report.dropped);

@@ -36,11 +36,13 @@ struct Plan {
   std::vector<std::string> opaque_classes;     // ascending, each once
 };
 
-// One entry a name, one segment a storage that a named tensor lies in, whole, in the order of first
-// use, so that ties and views stay what they are. A composite is one name; its parts are entries
-// `<name>.<role>`, with a `_` more for as long as that is another's name. The object graph below
-// the root comes along.
+// What format/object_content.h makes of the checkpoint's object, below the root.
 // Errors: kUnsupported, kInvalidArgument (root, alignment).
 Result<Plan> make_plan(const checkpoint::Checkpoint& source, const ConvertOptions& options);
+
+// format/trim.h for a plan. Returns how many bytes that leaves out. REQUIRES: no segment is cast
+// yet.
+std::uint64_t trim_segments(Plan& plan);
+void drop_unused_segments(Plan& plan);
 
 }  // namespace weightmap::convert

@@ -9,8 +9,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/pattern.h"
 #include "base/text.h"
-#include "convert/pattern.h"
 #include "convert/subclass_states.h"
 #include "convert/value_paths.h"
 

@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "base/text.h"
-#include "convert/naming.h"
 #include "convert/value_paths.h"
+#include "format/naming.h"
 
 namespace weightmap::convert {
 namespace {
@@ -117,7 +117,8 @@ class StateDicts {
     while (!stack.empty()) {
       const Place place = std::move(stack.back());
       stack.pop_back();
-      if (++steps_ > NamingLimits::kFreeSteps + NamingLimits::kStepsPerNode * values_.size()) {
+      if (++steps_ >
+          format::NamingLimits::kFreeSteps + format::NamingLimits::kStepsPerNode * values_.size()) {
         return Error(ErrorCode::kUnsupported,
                      "modules that share others many times over have too many names");
       }

@@ -164,7 +164,7 @@ std::uint32_t Pickler::state_of(std::uint32_t node) const {
   const auto items = values_.items(attributes);
   const bool stands_for_state = is_of_subclass(file_, values_.node(node)) && items.size() == 2 &&
                                 values_.node(items[0]).kind == ValueKind::kStr &&
-                                values_.text(items[0]) == checkpoint::kStateAttribute;
+                                values_.text(items[0]) == kStateAttribute;
   return stands_for_state ? items[1] : attributes;
 }
 

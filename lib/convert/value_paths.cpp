@@ -12,11 +12,6 @@ constexpr std::uint32_t kNobody = 0xFFFFFFFFU;
 
 }  // namespace
 
-bool is_mapping(ValueKind kind) {
-  return kind == ValueKind::kDict || kind == ValueKind::kOrderedDict ||
-         kind == ValueKind::kCounter || kind == ValueKind::kDefaultDict;
-}
-
 ValuePaths::ValuePaths(const ValueGraph& values)
     : values_(values), parents_(values.size(), kNobody) {}
 

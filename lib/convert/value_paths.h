@@ -9,8 +9,6 @@
 
 namespace weightmap::convert {
 
-bool is_mapping(ValueKind kind);  // its items are keys and values
-
 // Where the values of an object stand, for messages: each under the first that held it when a walk
 // came by.
 class ValuePaths {

@@ -210,9 +210,15 @@ IndexView view_index(const fb::Index& root) {
 }
 
 std::uint64_t used_features(const IndexView& index) {
+  std::uint16_t flags = 0;
+  std::array<bool, 256> dtypes{};
+  for (const fb::Entry& entry : index.entries) {
+    flags |= entry.flags();
+    dtypes[entry.dtype()] = true;
+  }
   std::uint64_t features = 0;
-  for (const fb::Entry& entry : index.entries)
-    features |= features_of(entry.dtype(), entry.flags());
+  for (std::uint8_t dtype = 0; dtype < kDtypeCount; ++dtype)
+    if (dtypes[dtype]) features |= features_of(dtype, flags);
   if (size_of(index.root->data_files()) > 1) features |= kFeatureDataFiles;
   if (size_of(index.root->composites()) == 0) return features;
   for (const fb::Composite* composite : *index.root->composites()) {

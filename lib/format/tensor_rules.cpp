@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <optional>
 
 #include "base/checked.h"
 #include "base/strided.h"
 #include "format/faults.h"
+#include "format/form_memo.h"
 #include "format/index_rules.h"
 
 namespace weightmap::format {
@@ -62,27 +64,32 @@ std::string_view absence_fault(const IndexView& view, const fb::Entry& entry) {
   return checked_element_count(view.shape(entry)) == 0 ? "" : "has elements but no segment";
 }
 
-// Elements take 2, 4, 8 ... bits: a division would cost more than all else here.
-bool is_aligned_in_segment(const fb::Entry& entry) {
-  const unsigned bits = dtype_info(static_cast<Dtype>(entry.dtype())).element_bits;
-  return bits <= 8 || (entry.offset_bytes() & (bits / 8 - 1)) == 0;
-}
+// What R18 holds an entry's place against.
+struct Extent {
+  std::optional<std::uint64_t> bytes;  // nothing: more than can be counted
+  std::uint64_t element_mask = 0;      // elements take 2^n bytes: no division
+};
 
-bool is_in_segment(const IndexView& view, const fb::Entry& entry) {
+Extent extent_of(const IndexView& view, const fb::Entry& entry) {
   const auto dtype = static_cast<Dtype>(entry.dtype());
-  const auto bytes = checked_extent_bytes(dtype, view.shape(entry), view.strides(entry));
-  const std::uint64_t segment_bytes = view.segments[entry.segment()].size_bytes();
-  return bytes && range_fits(entry.offset_bytes(), *bytes, segment_bytes);
+  return {.bytes = checked_extent_bytes(dtype, view.shape(entry), view.strides(entry)),
+          .element_mask = addressed_bytes(dtype) - 1};
 }
 
-std::string_view extent_fault(const IndexView& view, const fb::Entry& entry) {
+std::string_view extent_fault(const IndexView& view,
+                              const fb::Entry& entry,
+                              FormMemo<Extent>& extents) {
   if (entry.segment() == kNoSegment) return absence_fault(view, entry);
   if ((entry.flags() & kNoValues) != 0) return "has a segment, though its flags say no values";
   if (entry.segment() >= view.segments.size()) return "lies in a segment that does not exist";
-  if (!is_aligned_in_segment(entry)) {
+  const Extent& extent = extents(entry, [&](const auto& first) { return extent_of(view, first); });
+  if ((entry.offset_bytes() & extent.element_mask) != 0) {
     return "does not begin at a multiple of its element's size";
   }
-  return is_in_segment(view, entry) ? "" : "reaches out of its segment";
+  const std::uint64_t segment_bytes = view.segments[entry.segment()].size_bytes();
+  const bool is_inside =
+      extent.bytes && range_fits(entry.offset_bytes(), *extent.bytes, segment_bytes);
+  return is_inside ? "" : "reaches out of its segment";
 }
 
 std::string numbers_text(const fb::Entry& entry) {
@@ -125,16 +132,19 @@ Result<void> check_entries(const IndexInput& input) {
 Result<void> check_dims(const IndexInput& input) {
   const IndexView& view = input.view;
   const bool is_clean = std::ranges::none_of(view.dims, is_negative);
-  return check_each(
-      view, [&](const fb::Entry& entry) { return dims_fault(view, entry, is_clean); },
-      [&](const fb::Entry& entry) { return dims_text(view, entry); });
+  FormMemo<std::string_view> faults;
+  const auto fault_of = [&](const fb::Entry& entry) {
+    return faults(entry, [&](const auto& first) { return dims_fault(view, first, is_clean); });
+  };
+  return check_each(view, fault_of, [&](const fb::Entry& entry) { return dims_text(view, entry); });
 }
 
 // R18
 Result<void> check_extents(const IndexInput& input) {
   const IndexView& view = input.view;
+  FormMemo<Extent> extents;
   return check_each(
-      view, [&](const fb::Entry& entry) { return extent_fault(view, entry); },
+      view, [&](const fb::Entry& entry) { return extent_fault(view, entry, extents); },
       [&](const fb::Entry& entry) { return extent_text(view, entry); });
 }
 

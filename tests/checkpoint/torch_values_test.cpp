@@ -754,6 +754,13 @@ TEST_SUITE("checkpoint/torch_values") {
     CHECK(found->locations == std::set<std::string>{"cuda:1", "mps"});
   }
 
+  TEST_CASE("a persistent id that nothing uses is not read beyond its last part") {
+    const std::string short_id = tuple({text("storage"), integer(1), integer(2)}) + "Q0";
+    const auto found = open_value(short_id + list({text("cuda:7")}));
+    REQUIRE_MESSAGE(found, message_of(found));
+    CHECK(found->locations.empty());
+  }
+
   TEST_CASE("a pickle that unfolds to much more than it weighs is refused") {
     struct Row {
       std::string name;

@@ -10,6 +10,7 @@
 #include "weightmap/composite.h"
 #include "weightmap/digest.h"
 #include "weightmap/dtype.h"
+#include "weightmap/rename_rule.h"
 #include "weightmap/result.h"
 #include "weightmap/value_graph.h"
 
@@ -22,13 +23,6 @@ struct CheckpointOptions {
   // Refuse every class that torch.load(weights_only=True) refuses, instead of keeping its objects
   // as opaque records.
   bool strict_globals = false;
-};
-
-// A new name for the tensors that a pattern covers: the first `*` of the replacement stands for
-// what the first `*` of the pattern stands for, and so on.
-struct RenameRule {
-  std::string pattern;      // "module.*"
-  std::string replacement;  // "*"
 };
 
 // Which tensors to take and what to call them. With any rule the file holds just these, as a plain

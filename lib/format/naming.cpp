@@ -1,42 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // A walk over the object graph in definition order, with a stack of its own: depth is the file's.
-#include "convert/naming.h"
+#include "format/naming.h"
 
 #include <algorithm>
 #include <optional>
 #include <unordered_set>
 
 #include "base/text.h"
-#include "convert/value_paths.h"
 #include "format/index_view.h"
 
-namespace weightmap::convert {
+namespace weightmap::format {
 namespace {
-
-bool is_sequence(ValueKind kind) {
-  return kind == ValueKind::kList || kind == ValueKind::kTuple || kind == ValueKind::kSet ||
-         kind == ValueKind::kFrozenSet;
-}
 
 bool is_tensor(ValueKind kind) {
   return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
 }
 
-// A key as a component of a path; nothing when it is neither a string nor an integer.
-std::optional<std::string> component_of(const ValueGraph& graph, std::uint32_t key) {
-  const ValueKind kind = graph.node(key).kind;
-  if (kind == ValueKind::kStr) return std::string(graph.text(key));
-  if (kind == ValueKind::kInt) return std::to_string(graph.integer(key));
-  return std::nullopt;
-}
-
-std::string joined(std::string_view path, std::string_view component) {
-  return path.empty() ? std::string(component) : concat(path, ".", component);
-}
-
 class Namer {
  public:
-  Namer(const ValueGraph& graph, std::span<const checkpoint::Composite> composites)
+  Namer(const ValueGraph& graph, std::span<const CompositeContent> composites)
       : graph_(graph), composites_(composites) {}
 
   Result<Names> run(std::uint32_t root) {
@@ -119,7 +101,7 @@ class Namer {
     const std::uint32_t attributes = graph_.children(place.node).back();
     Place owner = place;
     owner.owner = static_cast<std::uint32_t>(names_.tensors.size());
-    const auto state = value_of(attributes, checkpoint::kStateAttribute);
+    const auto state = value_of(attributes, kStateAttribute);
     if (!state) return push_in_place(owner, attributes, "__state__");
     if (graph_.node(*state).kind != ValueKind::kTuple) {
       return push_in_place(owner, *state, "__state__");
@@ -145,7 +127,7 @@ class Namer {
 
   void push_mapping(const Place& place, std::span<const std::uint32_t> items) {
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-      push(place, items[i + 1], component_of(graph_, items[i]));
+      push(place, items[i + 1], path_component(graph_, items[i]));
     }
   }
 
@@ -201,17 +183,17 @@ class Namer {
     const auto is_hidden = [&](std::uint32_t key) { return hidden.contains(graph_.text(key)); };
     const auto is_kept = [&](std::uint32_t key) { return !is_hidden(key); };
     const auto is_any = [](std::uint32_t) { return true; };
-    push_members(place, module.parameters, format::kParameter, is_any);
-    push_members(place, module.buffers, format::kBuffer, is_kept);
+    push_members(place, module.parameters, kParameter, is_any);
+    push_members(place, module.buffers, kBuffer, is_kept);
     push_members(place, module.modules, 0, is_any);
     Place rest = place;
-    rest.path = joined(place.path, "__state__");
+    rest.path = joined_path(place.path, "__state__");
     push_members(rest, module.state, 0, [&](std::uint32_t key) {
       const std::string_view name = graph_.text(key);
       return name != "_parameters" && name != "_buffers" && name != "_modules";
     });
-    rest.path = joined(rest.path, "_buffers");
-    push_members(rest, module.buffers, format::kBuffer, is_hidden);
+    rest.path = joined_path(rest.path, "_buffers");
+    push_members(rest, module.buffers, kBuffer, is_hidden);
   }
 
   // The values of a dictionary whose keys are wanted.
@@ -224,7 +206,7 @@ class Namer {
     steps_ += items.size();
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
       const std::size_t count = stack_.size();
-      if (is_wanted(items[i])) push(place, items[i + 1], component_of(graph_, items[i]));
+      if (is_wanted(items[i])) push(place, items[i + 1], path_component(graph_, items[i]));
       if (stack_.size() > count) stack_.back().flags = flags;
     }
   }
@@ -244,7 +226,7 @@ class Namer {
     if (graph_.node(node).child_count == 0 && !is_tensor(graph_.node(node).kind)) return;
     if (is_spent()) return;
     add_place({.node = node,
-               .path = component ? joined(parent.path, *component) : parent.path,
+               .path = component ? joined_path(parent.path, *component) : parent.path,
                .has_name = parent.has_name && component.has_value(),
                .owner = parent.owner});
   }
@@ -269,25 +251,19 @@ class Namer {
   }
 
   void add_module(const std::string& path, std::string_view module, std::int64_t version) {
-    std::string full = module.empty() ? path : joined(path, module);
+    std::string full = module.empty() ? path : joined_path(path, module);
     name_bytes_ += full.size();
     if (!module_paths_.insert(full).second) return;
     names_.modules.push_back({.path = std::move(full), .version = version});
   }
 
   std::optional<std::uint32_t> value_of(std::uint32_t mapping, std::string_view key) {
-    if (!is_mapping(graph_.node(mapping).kind)) return std::nullopt;
-    const auto items = graph_.items(mapping);
-    steps_ += items.size();
-    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-      const bool is_string = graph_.node(items[i]).kind == ValueKind::kStr;
-      if (is_string && graph_.text(items[i]) == key) return items[i + 1];
-    }
-    return std::nullopt;
+    if (is_mapping(graph_.node(mapping).kind)) steps_ += graph_.items(mapping).size();
+    return value_of_key(graph_, mapping, key);
   }
 
   const ValueGraph& graph_;
-  std::span<const checkpoint::Composite> composites_;
+  std::span<const CompositeContent> composites_;
   std::vector<Place> stack_;
   std::uint64_t steps_ = 0;
   std::uint64_t name_bytes_ = 0;  // of the names found
@@ -304,7 +280,7 @@ std::optional<std::uint32_t> descend(const ValueGraph& graph,
   if (!is_mapping(graph.node(node).kind)) return std::nullopt;
   const auto items = graph.items(node);
   for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-    const auto key = component_of(graph, items[i]);
+    const auto key = path_component(graph, items[i]);
     if (!key || key->empty() || !path.starts_with(*key)) continue;
     const std::string_view rest = path.substr(key->size());
     if (!rest.empty() && rest.front() != '.') continue;
@@ -320,7 +296,7 @@ std::string key_list(const ValueGraph& graph, std::uint32_t node) {
   const auto items = graph.items(node);
   std::string text = "its keys are";
   for (std::size_t i = 0; i + 1 < items.size() && i < 2 * kShown; i += 2) {
-    const auto key = component_of(graph, items[i]);
+    const auto key = path_component(graph, items[i]);
     if (key) text += concat(i > 0 ? ", " : " ", quoted(*key));
   }
   return items.size() > 2 * kShown ? text + ", ..." : text;
@@ -328,9 +304,37 @@ std::string key_list(const ValueGraph& graph, std::uint32_t node) {
 
 }  // namespace
 
+bool is_sequence(ValueKind kind) {
+  return kind == ValueKind::kList || kind == ValueKind::kTuple || kind == ValueKind::kSet ||
+         kind == ValueKind::kFrozenSet;
+}
+
+std::optional<std::string> path_component(const ValueGraph& graph, std::uint32_t key) {
+  const ValueKind kind = graph.node(key).kind;
+  if (kind == ValueKind::kStr) return std::string(graph.text(key));
+  if (kind == ValueKind::kInt) return std::to_string(graph.integer(key));
+  return std::nullopt;
+}
+
+std::string joined_path(std::string_view path, std::string_view component) {
+  return path.empty() ? std::string(component) : concat(path, ".", component);
+}
+
+std::optional<std::uint32_t> value_of_key(const ValueGraph& graph,
+                                          std::uint32_t mapping,
+                                          std::string_view key) {
+  if (!is_mapping(graph.node(mapping).kind)) return std::nullopt;
+  const auto items = graph.items(mapping);
+  for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+    const bool is_string = graph.node(items[i]).kind == ValueKind::kStr;
+    if (is_string && graph.text(items[i]) == key) return items[i + 1];
+  }
+  return std::nullopt;
+}
+
 Result<Names> name_tensors(const ValueGraph& graph,
                            std::uint32_t root,
-                           std::span<const checkpoint::Composite> composites) {
+                           std::span<const CompositeContent> composites) {
   return Namer(graph, composites).run(root);
 }
 
@@ -341,4 +345,4 @@ Result<std::uint32_t> find_by_path(const ValueGraph& graph, std::string_view pat
                concat("there is no ", quoted(path), " in it, ", key_list(graph, graph.root())));
 }
 
-}  // namespace weightmap::convert
+}  // namespace weightmap::format

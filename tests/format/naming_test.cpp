@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "convert/naming.h"
+#include "format/naming.h"
 
 #include <array>
 
 #include <doctest/doctest.h>
 
-namespace weightmap::convert {
+namespace weightmap::format {
 namespace {
 
 using Strings = std::vector<std::string>;
@@ -32,7 +32,7 @@ Strings names_of(const Graph& graph) {
   return found;
 }
 
-TEST_SUITE_BEGIN("convert/naming");
+TEST_SUITE_BEGIN("format/naming");
 
 TEST_CASE("a bare tensor is called tensor") {
   Graph graph;
@@ -242,4 +242,4 @@ TEST_CASE("a path finds values under keys with dots") {
 TEST_SUITE_END();
 
 }  // namespace
-}  // namespace weightmap::convert
+}  // namespace weightmap::format

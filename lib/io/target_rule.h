@@ -11,14 +11,14 @@
 
 #include "io/file.h"
 
-namespace weightmap::convert {
+namespace weightmap::io {
 
 // What may be replaced.
 struct TargetRule {
   std::string_view kind;                                    // "a weight file"
   bool (*is_kind)(std::span<const std::byte> first_bytes);  // of at most kFileKindBytes
   bool replace_any = false;
-  std::vector<io::FileIdentity> sources;  // what the bytes come from, which nothing replaces
+  std::vector<FileIdentity> sources;  // what the bytes come from, which nothing replaces
 };
 
 bool is_weight_file(std::span<const std::byte> first_bytes);
@@ -29,4 +29,4 @@ bool is_safetensors(std::span<const std::byte> first_bytes);
 // Errors: kExists, kInvalidArgument, kIo. Messages begin with the target.
 Result<void> check_target(const std::string& target, const TargetRule& rule);
 
-}  // namespace weightmap::convert
+}  // namespace weightmap::io

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "convert/target.h"
+#include "io/target_rule.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 #include "base/little_endian.h"
 #include "base/text.h"
 
-namespace weightmap::convert {
+namespace weightmap::io {
 
 bool is_weight_file(std::span<const std::byte> first_bytes) {
   return detect_file_kind(first_bytes) == FileKind::kWeightFile;
@@ -33,7 +33,7 @@ bool is_torch_zip(std::span<const std::byte> first_bytes) {
 }
 
 Result<void> check_target(const std::string& target, const TargetRule& rule) {
-  const Result<io::File> existing = io::File::open(target);
+  const Result<File> existing = File::open(target);
   if (!existing) {
     if (existing.error().code() == ErrorCode::kNotFound) return {};
     return existing.error();
@@ -53,4 +53,4 @@ Result<void> check_target(const std::string& target, const TargetRule& rule) {
                       rule.kind));
 }
 
-}  // namespace weightmap::convert
+}  // namespace weightmap::io

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,10 +11,10 @@
 #include "weightmap/result.h"
 #include "weightmap/value_graph.h"
 
-#include "checkpoint/checkpoint.h"
+#include "format/content.h"
 
 // From an object that holds tensors to names: each tensor under the dotted path to it.
-namespace weightmap::convert {
+namespace weightmap::format {
 
 // Bounds on what shared containers may expand to: each stands under every path that leads to it,
 // and a few bytes of pickle can make more paths than a machine has memory.
@@ -23,6 +24,18 @@ struct NamingLimits {
   static constexpr std::uint64_t kNameBytesPerNode = 256;
   static constexpr std::uint64_t kFreeNameBytes = std::uint64_t{64} << 20U;
 };
+
+// The words that paths are made of: a key, nothing when it is neither a string nor an integer; and
+// how they follow one another.
+std::optional<std::string> path_component(const ValueGraph& graph, std::uint32_t key);
+std::string joined_path(std::string_view path, std::string_view component);
+
+bool is_sequence(ValueKind kind);  // its items are named by their positions
+
+// The value of a mapping under a string; nothing for what is no mapping.
+std::optional<std::uint32_t> value_of_key(const ValueGraph& graph,
+                                          std::uint32_t mapping,
+                                          std::string_view key);
 
 inline constexpr std::uint32_t kNoOwner = 0xFFFFFFFFU;
 
@@ -59,10 +72,10 @@ struct Names {
 // paths than NamingLimits allow.
 Result<Names> name_tensors(const ValueGraph& graph,
                            std::uint32_t root,
-                           std::span<const checkpoint::Composite> composites = {});
+                           std::span<const CompositeContent> composites = {});
 
 // The value under a dotted path, where keys may have dots themselves. "" is the root.
 // Errors: kInvalidArgument, telling the keys there are.
 Result<std::uint32_t> find_by_path(const ValueGraph& graph, std::string_view path);
 
-}  // namespace weightmap::convert
+}  // namespace weightmap::format

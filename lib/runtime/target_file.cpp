@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/target_file.h"
+
+#include <bit>
+#include <numeric>
+#include <utility>
+
+#include "base/text.h"
+#include "format/segment_digest.h"
+#include "io/target_rule.h"
+
+namespace weightmap {
+namespace {
+
+Result<void> write_segment(io::FileWriter& writer,
+                           std::uint64_t size_bytes,
+                           BlobSource& source,
+                           ProgressTeller& progress,
+                           format::ContentDigests& digests) {
+  format::SegmentDigester digester(size_bytes);
+  for (std::uint64_t done = 0; done < size_bytes;) {
+    const std::span<std::byte> room = writer.room(size_bytes - done);
+    if (Result<void> read = source.read(room); !read) return read;
+    digester.update(room);
+    if (Result<void> written = writer.advance(room.size()); !written) return written;
+    done += room.size();
+    if (Result<void> going_on = progress.tell(room.size()); !going_on) return going_on;
+  }
+  auto [digest, chunks] = digester.finish();
+  digests.segments.push_back(digest);
+  digests.chunks.insert(digests.chunks.end(), chunks.begin(), chunks.end());
+  return {};
+}
+
+}  // namespace
+
+std::string_view producer_name() {
+  return "weightmap " WEIGHTMAP_VERSION;
+}
+
+Result<void> check_alignment(std::uint32_t alignment_bytes) {
+  if (std::has_single_bit(alignment_bytes) && alignment_bytes >= format::kMinAlignmentBytes &&
+      alignment_bytes <= format::kMaxAlignmentBytes) {
+    return {};
+  }
+  return Error(ErrorCode::kInvalidArgument,
+               concat("an alignment is a power of two from ", format::kMinAlignmentBytes, " to ",
+                      format::kMaxAlignmentBytes, ", not ", alignment_bytes));
+}
+
+Result<void> check_weight_file_target(std::span<const io::File> sources,
+                                      const std::string& target,
+                                      bool replace_any) {
+  io::TargetRule rule{
+      .kind = "a weight file", .is_kind = io::is_weight_file, .replace_any = replace_any};
+  for (const io::File& source : sources)
+    rule.sources.push_back(source.identity());
+  return io::check_target(target, rule);
+}
+
+Result<format::Layout> lay_out_file(const format::Content& content, const std::string& where) {
+  Result<format::Layout> layout = format::lay_out(content);
+  if (layout) return layout;
+  return Error(ErrorCode::kUnsupported, concat(where, ": ", layout.error().message()));
+}
+
+Result<io::FileWriter> begin_file(const format::Layout& layout,
+                                  const std::string& target,
+                                  bool sync) {
+  Result<io::FileWriter> writer =
+      io::FileWriter::create(target, {.size_bytes = layout.file_size_bytes, .sync = sync});
+  if (!writer) return writer.error();
+  const Result<void> reserved = writer->pad_to(layout.header.blob.offset_bytes);
+  if (!reserved) return reserved.error();
+  return writer;
+}
+
+Result<void> ProgressTeller::tell(std::uint64_t more_bytes) {
+  done_bytes_ += more_bytes;
+  if (!function_ || function_(done_bytes_, total_bytes_)) return {};
+  return Error(ErrorCode::kCancelled, concat(where_, ": cancelled"));
+}
+
+Result<format::ContentDigests> write_blob(io::FileWriter& writer,
+                                          const format::Layout& layout,
+                                          BlobSource& source,
+                                          ProgressTeller& progress) {
+  format::ContentDigests digests;
+  for (std::size_t number = 0; number < layout.segments.size(); ++number) {
+    const format::Range& segment = layout.segments[number];
+    const Result<void> padded = writer.pad_to(segment.offset_bytes);
+    if (!padded) return padded.error();
+    const Result<void> begun = source.begin_segment(number);
+    if (!begun) return begun.error();
+    const Result<void> written =
+        write_segment(writer, segment.size_bytes, source, progress, digests);
+    if (!written) return written.error();
+    const Result<void> ended = source.end_segment();
+    if (!ended) return ended.error();
+  }
+  const Result<void> going_on = progress.tell(0);
+  if (!going_on) return going_on.error();
+  return digests;
+}
+
+Result<Digest> finish_file(io::FileWriter& writer,
+                           const format::Content& content,
+                           const format::Layout& layout,
+                           const format::ContentDigests& digests,
+                           const std::string& target) {
+  const Result<std::vector<std::byte>> front = encode_front(content, layout, digests);
+  if (!front) return front.error().with_context(target);
+  const Result<void> rewritten = writer.rewrite(0, *front);
+  if (!rewritten) return rewritten.error();
+  const Result<void> committed = writer.commit();
+  if (!committed) return committed.error();
+  const Result<format::Header> header = format::read_header(*front, layout.file_size_bytes);
+  if (!header) return header.error().with_context(target);
+  return header->index_digest;
+}
+
+std::uint64_t sum_of(std::span<const std::uint64_t> sizes) {
+  return std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0});
+}
+
+}  // namespace weightmap

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weightmap/digest.h"
+#include "weightmap/result.h"
+
+#include "format/content.h"
+#include "io/file.h"
+#include "io/file_writer.h"
+
+// What all that writes weight files has in common.
+namespace weightmap {
+
+// What a weight file says of who wrote it: "weightmap 1.2.3".
+std::string_view producer_name();
+
+// Error: kInvalidArgument.
+Result<void> check_alignment(std::uint32_t alignment_bytes);
+
+// A target that exists must be a weight file, or the caller's wish; never one of the sources.
+// Errors: kExists, kInvalidArgument, kIo. Messages begin with the target.
+Result<void> check_weight_file_target(std::span<const io::File> sources,
+                                      const std::string& target,
+                                      bool replace_any);
+
+// Two names alike, a name that is none: valid in a checkpoint, not to be kept in a weight file.
+// Error: kUnsupported. Messages begin with `where`: the source's path.
+Result<format::Layout> lay_out_file(const format::Content& content, const std::string& where);
+
+// A new file with room for header, index and extras: the next byte written is the blob's first.
+Result<io::FileWriter> begin_file(const format::Layout& layout,
+                                  const std::string& target,
+                                  bool sync);
+
+// Tells a caller how far work is.
+class ProgressTeller {
+ public:
+  using Function = std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
+
+  // REQUIRES: `function` outlives it.
+  ProgressTeller(const Function& function, std::string_view where, std::uint64_t total_bytes)
+      : function_(function), where_(where), total_bytes_(total_bytes) {}
+
+  // Error: kCancelled; its message begins with `where`.
+  Result<void> tell(std::uint64_t more_bytes);
+
+ private:
+  const Function& function_;
+  std::string where_;
+  std::uint64_t total_bytes_ = 0;
+  std::uint64_t done_bytes_ = 0;
+};
+
+// Where the bytes of segments come from, one after another.
+class BlobSource {
+ public:
+  BlobSource() = default;
+  virtual ~BlobSource() = default;
+  BlobSource(const BlobSource&) = delete;
+  BlobSource& operator=(const BlobSource&) = delete;
+  BlobSource(BlobSource&&) = delete;
+  BlobSource& operator=(BlobSource&&) = delete;
+
+  virtual Result<void> begin_segment(std::size_t number) = 0;
+  // Fills it with the segment's next bytes: to its end, or to a multiple of 2 MiB of the file.
+  virtual Result<void> read(std::span<std::byte> into) = 0;
+  virtual Result<void> end_segment() { return {}; }
+};
+
+// Moves the segments' bytes into the file that begin_file began, and learns their digests.
+Result<format::ContentDigests> write_blob(io::FileWriter& writer,
+                                          const format::Layout& layout,
+                                          BlobSource& source,
+                                          ProgressTeller& progress);
+
+// Puts header, index and extras into their room and gives the file its name; returns the digest of
+// the index. REQUIRES: the blob is written.
+Result<Digest> finish_file(io::FileWriter& writer,
+                           const format::Content& content,
+                           const format::Layout& layout,
+                           const format::ContentDigests& digests,
+                           const std::string& target);
+
+// The sum of sizes that a layout has accepted.
+std::uint64_t sum_of(std::span<const std::uint64_t> sizes);
+
+}  // namespace weightmap
