@@ -9,6 +9,7 @@
 #include <typeinfo>
 
 #include "base/text.h"
+#include "runtime/module_hooks.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap {
@@ -32,6 +33,9 @@ std::string without_namespaces(const std::string& type) {
 }
 
 }  // namespace
+
+Module::Module() = default;
+Module::~Module() = default;
 
 Module::Module(Module& parent, std::string_view name) {
   parent.register_module(name, *this);
@@ -119,19 +123,24 @@ bool Module::take_name(std::string_view name) {
   return names_.insert(std::string(name)).second;
 }
 
-// Its data files are mapped one by one.
 bool Module::points_into(const WeightFile& file) const {
-  const auto is_in = [](std::span<const std::byte> bytes, const std::byte* data) {
-    return !bytes.empty() && data >= bytes.data() && data <= bytes.data() + bytes.size();
-  };
-  for (std::uint32_t number = 0; number <= file.state_->siblings.size(); ++number) {
-    const auto bytes = file.data_file_mapping(number);
-    const auto points_there = [&](const NamedSlot& named) {
-      return named.slot != nullptr && is_in(bytes, named.slot->bytes());
-    };
-    if (std::ranges::any_of(slots_, points_there)) return true;
-  }
-  return false;
+  return std::ranges::any_of(slots_, [&](const NamedSlot& named) {
+    return named.slot != nullptr && file.state_->maps(named.slot->bytes());
+  });
+}
+
+// The file that the slot is bound to; null where the slot's bytes are not a file's.
+const WeightFile* Module::file_of(const Slot& slot) const {
+  if (source_ && source_->state_->maps(slot.bytes())) return &*source_;
+  const auto found = std::ranges::find_if(
+      older_sources_, [&](const WeightFile& older) { return older.state_->maps(slot.bytes()); });
+  return found == older_sources_.end() ? nullptr : &*found;
+}
+
+// Called after slots were given memory of their own.
+void Module::let_go_of_unused() {
+  if (source_ && !points_into(*source_)) source_.reset();
+  std::erase_if(older_sources_, [&](const WeightFile& older) { return !points_into(older); });
 }
 
 // Called after slots were pointed, the last time after the last; what none of them points into any

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.h"
+
 namespace weightmap {
 namespace {
 
@@ -27,18 +29,21 @@ ModuleWalk::ModuleWalk(Module& root, std::string prefix) : prefix_(std::move(pre
 }
 
 void ModuleWalk::advance() {
-  while (!path_.empty()) {
-    Visit& visit = path_.back();
-    prefix_.resize(visit.prefix_size);
-    const auto children = visit.module->own_children();
-    if (visit.next_child == children.size()) {
-      pop();
-      continue;
-    }
+  while (!path_.empty() && !step()) {
+  }
+}
+
+bool ModuleWalk::step() {
+  Visit& visit = path_.back();
+  const auto children = visit.module->own_children();
+  while (visit.next_child < children.size()) {
     const Module::NamedModule& child = children[visit.next_child++];
     if (visit.next_child < children.size()) prefetch(children[visit.next_child].module);
-    if (enter_child(child)) return;
+    if (enter_child(child)) return true;
   }
+  pop();
+  if (!path_.empty()) prefix_.resize(path_.back().prefix_size);
+  return false;
 }
 
 void ModuleWalk::skip_children() {
@@ -72,6 +77,19 @@ void ModuleWalk::push(Module& module) {
 void ModuleWalk::pop() {
   if (path_.size() > kShallow) deep_.erase(path_.back().module);
   path_.pop_back();
+}
+
+void note_registration_errors(const ModuleWalk& walk, std::vector<std::string>& errors) {
+  const std::string_view prefix = walk.prefix();
+  for (const std::string& error : walk.module().registration_errors()) {
+    errors.push_back(concat("module ", quoted(prefix.substr(0, prefix.rfind('.'))), " (",
+                            walk.module().class_name(), "): ", error));
+  }
+}
+
+void note_loops(const ModuleWalk& walk, std::vector<std::string>& errors) {
+  for (const std::string& loop : walk.loops())
+    errors.push_back(concat("module ", quoted(loop), " is registered inside itself"));
 }
 
 }  // namespace weightmap

@@ -22,10 +22,13 @@ class ModuleWalk {
   ModuleWalk(Module& root, std::string prefix);
 
   bool is_done() const { return path_.empty(); }
-  void advance();        // into the first child, or on
+  void advance();  // into the first child, or on
+  // One step of that: into the next child (true), or out of the present module (false).
+  bool step();
   void skip_children();  // of the present module, when advancing
 
   Module& module() const { return *path_.back().module; }
+  std::size_t depth() const { return path_.size(); }  // 1: the root
   // What stands before the names of the present module's own slots: "fc.".
   std::string_view prefix() const { return prefix_; }
 
@@ -48,5 +51,10 @@ class ModuleWalk {
   std::unordered_set<const Module*> deep_;  // of the path, what lies deep
   std::vector<std::string> loops_;
 };
+
+// What is wrong with the tree, one line each: in the present module, and, when the walk is done, in
+// the whole.
+void note_registration_errors(const ModuleWalk& walk, std::vector<std::string>& errors);
+void note_loops(const ModuleWalk& walk, std::vector<std::string>& errors);
 
 }  // namespace weightmap

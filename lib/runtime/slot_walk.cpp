@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "base/text.h"
+#include "runtime/module_hooks.h"
 
 namespace weightmap {
 namespace {
@@ -16,7 +16,7 @@ constexpr std::size_t kUsualKeyBytes = 128;
 SlotWalk::SlotWalk(Module& root, std::string_view prefix)
     : tree_(std::in_place, root, std::string(prefix)) {
   keys_.reserve(kBatch * kUsualKeyBytes);
-  note_errors();
+  enter_module();
 }
 
 SlotWalk::SlotWalk(std::span<const FreeSlot> slots, std::string_view prefix)
@@ -50,7 +50,7 @@ bool SlotWalk::step_through_list() {
 }
 
 bool SlotWalk::step_through_tree() {
-  while (tree_ && !tree_->is_done()) {
+  while (tree_ && !tree_->is_done() && !met_load_hooks_) {
     const auto slots = tree_->module().own_slots();
     if (next_slot_ == slots.size()) {
       advance();
@@ -67,17 +67,14 @@ bool SlotWalk::step_through_tree() {
 void SlotWalk::advance() {
   next_slot_ = 0;
   tree_->advance();
-  if (!tree_->is_done()) return note_errors();
-  for (const std::string& loop : tree_->loops())
-    errors_.push_back(concat("module ", quoted(loop), " is registered inside itself"));
+  if (!tree_->is_done()) return enter_module();
+  note_loops(*tree_, errors_);
 }
 
-void SlotWalk::note_errors() {
-  const std::string_view prefix = tree_->prefix();
-  for (const std::string& error : tree_->module().registration_errors()) {
-    errors_.push_back(concat("module ", quoted(prefix.substr(0, prefix.rfind('.'))), " (",
-                             tree_->module().class_name(), "): ", error));
-  }
+void SlotWalk::enter_module() {
+  const Module& module = tree_->module();
+  met_load_hooks_ = has_load_hooks(module);
+  if (!module.registration_errors().empty()) note_registration_errors(*tree_, errors_);
 }
 
 void SlotWalk::add(std::string_view prefix, std::string_view name, Slot& slot) {

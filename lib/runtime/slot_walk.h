@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/module.h"
 
 #include "runtime/module_walk.h"
@@ -39,6 +39,9 @@ class SlotWalk {
   // How many slots a list has; 0 for a tree, which knows only at its end.
   std::size_t known_count() const { return list_size_; }
 
+  // Whether a module has a part of its own in loading: then the walk has ended there.
+  bool met_load_hooks() const { return met_load_hooks_; }
+
   // Wrong registrations in the modules met so far, a module inside itself.
   std::span<const std::string> errors() const { return errors_; }
 
@@ -46,7 +49,7 @@ class SlotWalk {
   bool step_through_list();
   bool step_through_tree();
   void advance();
-  void note_errors();
+  void enter_module();
   void add(std::string_view prefix, std::string_view name, Slot& slot);
 
   std::string_view list_prefix_;
@@ -60,6 +63,7 @@ class SlotWalk {
   std::size_t count_ = 0;
   std::string keys_;
   std::vector<std::string> errors_;
+  bool met_load_hooks_ = false;
 };
 
 }  // namespace weightmap

@@ -28,6 +28,26 @@ Result<format::Header> read_file_header(const io::MappedFile& file) {
 
 }  // namespace
 
+// Segments ascend file by file, and in each by their offsets.
+std::span<const std::byte> WeightFile::State::segment_around(const std::byte* data) const {
+  for (std::uint32_t number = 0; number <= siblings.size(); ++number) {
+    const io::MappedFile* const mapping = file(number);
+    if (mapping == nullptr || !is_in(mapping->bytes(), data)) continue;
+    const auto offset = static_cast<std::uint64_t>(data - mapping->bytes().data());
+    const auto place = [&](const fb::Segment& segment) {
+      const auto at = static_cast<std::uint32_t>(&segment - index.segments.data());
+      return std::pair(index.data_file_of(at), segment.offset_bytes());
+    };
+    const auto after =
+        std::ranges::upper_bound(index.segments, std::pair(number, offset), {}, place);
+    if (after == index.segments.begin() || place(*std::prev(after)).first != number) return {};
+    const fb::Segment& segment = *std::prev(after);
+    if (offset > segment.offset_bytes() + segment.size_bytes()) return {};
+    return mapping->bytes().subspan(segment.offset_bytes(), segment.size_bytes());
+  }
+  return {};
+}
+
 Result<io::PrivateBytes> read_private(const io::MappedFile& file, const format::Range& range) {
   io::PrivateBytes bytes(range.size_bytes);
   const Result<void> read = file.read_at(range.offset_bytes, bytes.bytes());

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "weightmap/weight_file.h"
@@ -16,6 +18,10 @@
 #include "runtime/data_files.h"
 
 namespace weightmap {
+
+inline bool is_in(std::span<const std::byte> bytes, const std::byte* data) {
+  return !bytes.empty() && data >= bytes.data() && data <= bytes.data() + bytes.size();
+}
 
 // What all handles of one open weight file share. `index` looks into `index_bytes`, a private
 // copy: nobody can change it after it was verified.
@@ -33,6 +39,14 @@ struct WeightFile::State {
     return siblings.empty() ? &mapped : file(index.data_file_of(segment));
   }
 
+  // Whether the address lies in one of the mappings. They are one a data file.
+  bool maps(const std::byte* data) const {
+    if (is_in(mapped.bytes(), data)) return true;
+    return std::ranges::any_of(siblings, [&](const Sibling& sibling) {
+      return sibling.mapped && is_in(sibling.mapped->bytes(), data);
+    });
+  }
+
   // A tensor's first element; null where it has no bytes, or none that can be read.
   const std::byte* data_of(const fb::Entry& entry) const {
     if (entry.segment() == format::kNoSegment) return nullptr;
@@ -41,6 +55,9 @@ struct WeightFile::State {
     const std::uint64_t begin = index.segments[entry.segment()].offset_bytes();
     return file->bytes().data() + begin + entry.offset_bytes();
   }
+
+  // The segment that the address lies in; empty where it is none.
+  std::span<const std::byte> segment_around(const std::byte* data) const;
 
   io::MappedFile mapped;
   std::vector<Sibling> siblings;  // data files 1 and up

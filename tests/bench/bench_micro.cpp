@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
 #include "base/hash.h"
@@ -85,7 +85,7 @@ void report_mismatches(benchmark::State& state) {
     tensor.shape.push_back(2);
   const tests::FreeSlots slots(other);
   for (auto _ : state) {
-    const BindReport report = bind_slots(slots.all(), file);
+    const LoadReport report = bind_slots(slots.all(), file);
     if (report.mismatched().size() != other.size()) state.SkipWithError("no mismatches");
     benchmark::DoNotOptimize(report.text());
   }

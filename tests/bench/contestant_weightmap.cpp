@@ -3,7 +3,7 @@
 #include <cstring>
 #include <unordered_map>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
 #include "contestant.h"

@@ -8,7 +8,7 @@
 
 #include <doctest/doctest.h>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
 #include "heap_count.h"

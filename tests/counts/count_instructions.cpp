@@ -4,13 +4,13 @@
 #include <cstdlib>
 #include <string>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
 #include "support/synthetic_model.h"
 #include "support/temp_dir.h"
 
-using weightmap::BindReport;
+using weightmap::LoadReport;
 using weightmap::WeightFile;
 namespace tests = weightmap::tests;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
 #include "support/smaps.h"

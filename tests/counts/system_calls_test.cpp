@@ -13,7 +13,7 @@
 
 #include <doctest/doctest.h>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
 #include "support/process.h"
@@ -98,7 +98,7 @@ TEST_CASE("open and bind are at most twelve system calls, whatever the number of
     const auto calls = system_calls_of([&] {
       const auto file = WeightFile::open(path);
       if (!file) ::_exit(1);
-      const BindReport report = bind_slots(slots.all(), *file);
+      const LoadReport report = bind_slots(slots.all(), *file);
       ::_exit(report.ok() ? 0 : 1);  // closing is not part of it
     });
     if (!calls && !is_in_ci()) {

@@ -17,11 +17,11 @@ ALLOWED = {
         '#include "io/file.h"\ntry {} catch (...) {}\n'
     ),
     "lib/format/index.h": "#include <flatbuffers/flatbuffers.h>\n#include \"index_generated.h\"\n",
-    "lib/runtime/bind.cpp": '#include "format/index.h"\n#include "weightmap/bind.h"\n',
-    "lib/include/weightmap/bind.h": '#include "weightmap/result.h"\n',
+    "lib/runtime/load.cpp": '#include "format/index.h"\n#include "weightmap/load.h"\n',
+    "lib/include/weightmap/load.h": '#include "weightmap/result.h"\n',
     "lib/include/weightmap/result.h": '// never throws "or" exit()s\nauto text = "throw exit(";\n',
     "tools/main.cpp": (
-        '#include <CLI/CLI.hpp>\n#include <unistd.h>\n#include "weightmap/bind.h"\n'
+        '#include <CLI/CLI.hpp>\n#include <unistd.h>\n#include "weightmap/load.h"\n'
         '#include "demo/part.h"\nthrow 1;\n'
     ),
     "tools/demo/part.h": "#pragma once\n",
@@ -30,7 +30,7 @@ ALLOWED = {
 OFFENCES = [
     ("lib/base/up.cpp", '#include "io/file.h"\n', "base includes io/file.h of io"),
     ("lib/io/side.cpp", '#include "format/index.h"\n', "io includes format/index.h of format"),
-    ("lib/base/api.cpp", '#include "weightmap/bind.h"\n', "weightmap/bind.h of runtime"),
+    ("lib/base/api.cpp", '#include "weightmap/load.h"\n', "weightmap/load.h of runtime"),
     ("lib/base/none.cpp", '#include "nowhere.h"\n', "nowhere.h is in no layer"),
     ("lib/runtime/os.cpp", "#include <sys/mman.h>\n", "sys/mman.h, whose home is elsewhere"),
     ("lib/runtime/fb.cpp", '#include "index_generated.h"\n', "index_generated.h, whose home"),

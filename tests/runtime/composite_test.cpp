@@ -4,8 +4,8 @@
 
 #include <doctest/doctest.h>
 
-#include "weightmap/bind.h"
 #include "weightmap/composite_view.h"
+#include "weightmap/load.h"
 
 #include "support/built_file.h"
 
@@ -138,7 +138,7 @@ TEST_CASE("composites of every kind are found among many") {
 
 TEST_CASE("a slot that wants a composite is told what is there") {
   Net net;
-  const BindReport report = bind(net, sample());
+  const LoadReport report = bind(net, sample());
   REQUIRE_FALSE(report.ok());
   CHECK(report.missing().empty());
   REQUIRE(report.mismatched().size() == 1);
@@ -153,20 +153,20 @@ TEST_CASE("a slot that wants a composite is told what is there") {
 
 TEST_CASE("a composite that no slot wants is unexpected and its parts never are") {
   Net net;
-  const BindReport report = bind(net, sample(), {.strict = false, .prefix = "none."});
+  const LoadReport report = bind(net, sample(), {.strict = false, .prefix = "none."});
   CHECK(report.unexpected().empty());
   struct Empty : Module {
   } empty;
-  const BindReport all = bind(empty, sample());
+  const LoadReport all = bind(empty, sample());
   CHECK(Strings(all.unexpected().begin(), all.unexpected().end()) ==
         Strings{"fc.weight", "fc.bias", "mask"});
-  const BindReport some = bind(empty, sample(), {.prefix = "fc."});
+  const LoadReport some = bind(empty, sample(), {.prefix = "fc."});
   CHECK(Strings(some.unexpected().begin(), some.unexpected().end()) == Strings{"weight", "bias"});
 }
 
 TEST_CASE("a slot with the name of a part is missing") {
   Other other;
-  const BindReport report = bind(other, sample());
+  const LoadReport report = bind(other, sample());
   CHECK(Strings(report.missing().begin(), report.missing().end()) == Strings{"fc.weight.scales"});
   CHECK(Strings(report.unexpected().begin(), report.unexpected().end()) ==
         Strings{"mask", "fc.weight"});

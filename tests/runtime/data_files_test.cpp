@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
 #include "base/hash.h"
@@ -322,7 +322,7 @@ TEST_CASE("who only looks may open without the data files") {
   CHECK(file->data_file_mapping(1).empty());
   CHECK(file->data_files()[1].problem.starts_with("data file `data`: is missing"));
   Net net;
-  const BindReport report = bind(net, *file);
+  const LoadReport report = bind(net, *file);
   REQUIRE(report.mismatched().size() == 2);
   CHECK(report.mismatched()[0].reason == Mismatch::Reason::kValues);
   CHECK(report.mismatched()[0].text ==
@@ -394,7 +394,7 @@ TEST_CASE("a slot says when the bytes of a data file do not lie where its elemen
   const auto file = WeightFile::open(dir / "model.wmap");
   REQUIRE(file);
   Net net;
-  const BindReport report = bind(net, *file);
+  const LoadReport report = bind(net, *file);
   REQUIRE(report.mismatched().size() == 2);
   CHECK(report.mismatched()[0].reason == Mismatch::Reason::kAlignment);
   CHECK_FALSE(file->find("w")->values<float>());

@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/module.h"
 
 namespace weightmap::tests {

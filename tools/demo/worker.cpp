@@ -9,7 +9,7 @@
 
 #include <fmt/core.h>
 
-#include "weightmap/bind.h"
+#include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
 #include "demo/digits.h"
@@ -26,7 +26,8 @@ double microseconds_since(Clock::time_point start) {
 }
 
 struct TimedBind {
-  BindReport report;
+  WeightFile file;
+  LoadReport report;
   double open_to_bound_us;
 };
 
@@ -34,10 +35,10 @@ Result<TimedBind> open_and_bind(Digits& network, const std::string& path) {
   const Clock::time_point start = Clock::now();
   const Result<WeightFile> file = WeightFile::open(path);
   if (!file) return file.error();
-  BindReport report = bind(network, *file);
+  LoadReport report = bind(network, *file);
   const double elapsed_us = microseconds_since(start);
   if (!report.ok()) return report.error();
-  return TimedBind{std::move(report), elapsed_us};
+  return TimedBind{*file, std::move(report), elapsed_us};
 }
 
 Result<double> best_open_to_bound_us(const std::string& path) {
@@ -67,12 +68,12 @@ std::uint32_t slots_in(Module& module, std::span<const std::byte> mapping) {
 }
 
 Binding describe(Digits& network, const TimedBind& timed) {
-  const BindReport& report = timed.report;
+  const LoadReport& report = timed.report;
   return {.open_to_bound_us = timed.open_to_bound_us,
-          .bound = static_cast<std::uint32_t>(report.matched().size()),
+          .bound = static_cast<std::uint32_t>(report.matched_count()),
           .missing = static_cast<std::uint32_t>(report.missing().size()),
           .unexpected = static_cast<std::uint32_t>(report.unexpected().size()),
-          .slots_in_mapping = slots_in(network, report.file().mapping())};
+          .slots_in_mapping = slots_in(network, timed.file.mapping())};
 }
 
 Touched touch_every_page(std::span<const std::byte> mapping) {
@@ -106,7 +107,7 @@ Result<void> work(const std::string& weight_file, const std::string& folder) {
   parent.send(score(network, *held_out));
   parent.receive<GoOn>();
 
-  parent.send(touch_every_page(timed->report.file().mapping()));
+  parent.send(touch_every_page(timed->file.mapping()));
   parent.receive<GoOn>();
   return {};
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,7 +11,10 @@
 #include <unordered_set>
 #include <vector>
 
+#include "weightmap/hooks.h"
+#include "weightmap/load_report.h"
 #include "weightmap/slot.h"
+#include "weightmap/state_dict.h"
 #include "weightmap/weight_file.h"
 
 namespace weightmap {
@@ -20,6 +24,11 @@ struct ModuleNaming {
   std::string prefix;            // before every name, with a dot between
   bool recurse = true;           // descendants' too; without, the module's own
   bool remove_duplicate = true;  // each slot or module once, under its first name
+};
+
+struct StateDictOptions {
+  std::string prefix;      // before every key: "" or, as PyTorch wants it, with its dot: "model."
+  bool keep_vars = false;  // parameters stay parameters; without, every tensor is a plain one
 };
 
 // A tree of named slots, PyTorch's nn.Module as far as its state goes. Derive from it, declare
@@ -37,9 +46,9 @@ struct ModuleNaming {
 // Building and binding are for one thread; reading a bound module is safe from several.
 class Module {
  public:
-  Module() = default;                             // a root
+  Module();                                       // a root
   Module(Module& parent, std::string_view name);  // a child; registers itself with its parent
-  virtual ~Module() = default;
+  virtual ~Module();
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
   Module(Module&&) = delete;
@@ -58,6 +67,9 @@ class Module {
 
   // As PyTorch names it in messages; the class's own name unless overridden.
   virtual std::string class_name() const;
+
+  // What state_dict notes of it, PyTorch's `_version`: for migrations of what older versions wrote.
+  virtual std::int64_t version() const { return 1; }
 
   struct NamedSlot {
     std::string name;
@@ -87,14 +99,52 @@ class Module {
 
   std::span<const std::string> registration_errors() const { return registration_errors_; }
 
+  // Everything that the tree holds, in PyTorch's order: a module's parameters, its persistent
+  // buffers, its extra state, then its children; a slot comes under each of its names. The bytes
+  // are not copied: writing to a slot shows. A slot without bytes is a meta tensor (a lazy one
+  // uninitialized). Only what the slots own, and the files that they are bound to, is kept alive.
+  StateDict state_dict(const StateDictOptions& options = {});
+  // The same into one that has entries already.
+  void state_dict(StateDict& destination, const StateDictOptions& options = {});
+
+  // PyTorch's, for the whole tree: values are copied into the slots' memory, or, with
+  // `.assign = true`, slots are pointed to where the values are. load.h has what it does and tells.
+  LoadReport load_state_dict(const StateDict& state_dict, const LoadOptions& options = {});
+  LoadReport load_state_dict(const WeightFile& file, const LoadOptions& options = {});
+
+  // Run in the order of their registration.
+  RemovableHandle register_state_dict_pre_hook(StateDictPreHook hook);
+  RemovableHandle register_state_dict_post_hook(StateDictPostHook hook);
+  RemovableHandle register_load_state_dict_pre_hook(LoadPreHook hook);
+  RemovableHandle register_load_state_dict_post_hook(LoadPostHook hook);
+
+  // Either may be null: without `get` there is no key in a state dict, without `set` such a key is
+  // unexpected.
+  void register_extra_state(GetExtraState get, SetExtraState set);
+
+  // What this module itself writes and reads, children apart.
+  void replace_save_to_state_dict(SaveStepFunction step);
+  void replace_load_from_state_dict(LoadStepFunction step);
+  // What a module whose step is not replaced writes.
+  void save_to_state_dict(StateDict& destination, std::string_view prefix, bool keep_vars);
+
+  struct Hooks;  // internal
+
  private:
-  friend class Binder;
+  friend class DictLoader;
+  friend class FileLoader;
+  friend class Loader;
+  friend class StateDictWriter;
+  friend bool has_load_hooks(const Module& module);
+  const std::shared_ptr<Hooks>& hooks();
   bool take_name(std::string_view name);
   bool accept_name(std::string_view kind, std::string_view name);
   void add_parameter(std::string_view name, Slot* slot);
   void add_buffer(std::string_view name, Slot* slot, bool persistent);
   bool points_into(const WeightFile& file) const;
   void keep_alive(const WeightFile& file);
+  void let_go_of_unused();
+  const WeightFile* file_of(const Slot& slot) const;
 
   std::vector<NamedSlot> slots_;  // parameters, then buffers
   std::size_t parameter_count_ = 0;
@@ -104,6 +154,7 @@ class Module {
   // The mappings that this module's own slots point into: that of the last bind, and earlier ones.
   std::optional<WeightFile> source_;
   std::vector<WeightFile> older_sources_;
+  std::shared_ptr<Hooks> hooks_;  // null in most modules
 };
 
 template <Element T>

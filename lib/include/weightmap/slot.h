@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -22,10 +23,11 @@ enum class SlotLayout : std::uint8_t { kContiguous, kAnyStrides };
 
 enum class SlotRole : std::uint8_t { kParameter, kBuffer, kNonPersistentBuffer };
 
-// The place in a module where a parameter or buffer goes: dtype and shape that it must have, and
-// after a bind a pointer to its bytes, which the module that it was first registered with keeps
-// alive. Registered by address, so it neither moves nor is copied. Reading is safe from several
-// threads, binding is not.
+// The place in a module where a parameter or buffer goes: dtype and shape that it must have, and a
+// pointer to its bytes. After a bind these are the file's, which the module that the slot was first
+// registered with keeps alive; after a load they are the slot's own, or the buffer that the caller
+// gave it. Registered by address, so it neither moves nor is copied. Reading is safe from several
+// threads, binding and loading is not.
 class Slot {
  public:
   struct Wanted {
@@ -34,6 +36,9 @@ class Slot {
     SlotRole role = SlotRole::kParameter;
     SlotLayout layout = SlotLayout::kContiguous;
     std::size_t alignment_bytes = 1;
+    bool any_dtype = false;     // a bind takes what dtype comes, and the slot has it from then on
+    bool lazy = false;          // shape and dtype are those of the first tensor that comes
+    bool requires_grad = true;  // of a parameter; only noted, for state_dict
   };
 
   explicit Slot(Wanted wanted) : wanted_(std::move(wanted)) {}
@@ -49,30 +54,62 @@ class Slot {
   SlotRole role() const { return wanted_.role; }
   SlotLayout layout() const { return wanted_.layout; }
   std::size_t alignment_bytes() const { return wanted_.alignment_bytes; }
+  bool takes_any_dtype() const { return wanted_.any_dtype; }
+  bool is_lazy() const { return wanted_.lazy; }  // false once a tensor has come
+  bool requires_grad() const {
+    return wanted_.requires_grad && wanted_.role == SlotRole::kParameter;
+  }
 
-  // Whether a bind has given it its bytes (or there are none to give: no elements).
+  // Whether it has its bytes (or there are none to have: no elements).
   bool is_bound() const { return bound_; }
-  const std::byte* bytes() const { return data_; }  // null before a bind
-  // In elements; of the bound tensor. Empty before a bind.
+  const std::byte* bytes() const { return data_; }  // null where it has none
+  // In elements. Empty where it has no bytes.
   std::span<const std::int64_t> strides() const { return strides_; }
 
+  // The same bytes to write to. Null where they are a file's, or not the slot's to write.
+  std::byte* mutable_bytes() const { return own_ == nullptr ? nullptr : own_->writable; }
+
+  // Gives the slot zeroed memory of its own, contiguous. REQUIRES: !is_lazy().
+  void allocate();
+
   // Gives the slot bytes of the caller's, for values that do not come from a file. They must be
-  // laid out as the slot wants, contiguous, and outlive the slot or the next bind.
+  // laid out as the slot wants, contiguous, and outlive the slot or the next bind or load.
   void point_to(const std::byte* data);
 
+  // Gives the slot a buffer of the caller's that loads copy into, with any strides (in elements;
+  // without: contiguous). It must outlive the slot or the next bind.
+  void use_buffer(std::byte* data, std::optional<std::vector<std::int64_t>> strides = {});
+
  private:
-  friend class Binder;
+  friend class Loader;
+  friend class FileLoader;
+  friend class DictLoader;
   friend class Module;
+  friend class StateDictWriter;
+
+  // What a slot has that is not bound to a file through its module.
+  struct Own {
+    std::vector<std::int64_t> strides;
+    std::shared_ptr<const void> memory;  // null: the caller keeps the bytes
+    std::span<const std::byte> storage;  // what the bytes are a view of, where that is known
+    std::byte* writable = nullptr;       // null: not to be written
+  };
+
   void take(const std::byte* data, std::span<const std::int64_t> strides) {
     data_ = data;
     strides_ = strides;
     bound_ = true;
+    own_.reset();
   }
+  bool takes_what_comes() const { return wanted_.any_dtype || wanted_.lazy; }
+  void take_own(const std::byte* data, Own own);
+  void take_new_memory();  // contiguous, with no values yet
+  void become(Dtype dtype, std::span<const std::int64_t> shape);
 
   Wanted wanted_;
   const std::byte* data_ = nullptr;
   std::span<const std::int64_t> strides_;
-  std::vector<std::int64_t> own_strides_;  // of point_to; a bound slot's are the file's
+  std::unique_ptr<Own> own_;
   bool bound_ = false;
   Module* home_ = nullptr;  // the first module that it was registered with
   std::uint32_t row_ = 0;   // a hint for finding ties, of no meaning between binds
@@ -86,6 +123,12 @@ class TypedSlot : public Slot {
   const T* data() const { return reinterpret_cast<const T*>(bytes()); }
   std::span<const T> values() const { return {data(), static_cast<std::size_t>(count())}; }
   const T& operator[](std::size_t element) const { return data()[element]; }
+
+  // Empty where the bytes are not the slot's to write. REQUIRES: as values().
+  std::span<T> mutable_values() const {
+    auto* const writable = reinterpret_cast<T*>(mutable_bytes());
+    return {writable, writable == nullptr ? 0 : static_cast<std::size_t>(count())};
+  }
 
  protected:
   TypedSlot(SlotRole role, std::initializer_list<std::int64_t> shape, SlotLayout layout)

@@ -19,6 +19,8 @@
 
 namespace weightmap {
 
+class StateDict;
+
 namespace io {
 class MappedFile;
 }  // namespace io
@@ -154,6 +156,13 @@ class WeightFile {
   // Errors: kIo, kCorrupt.
   Result<ValueGraph> values() const;
 
+  // The state dict that the file holds (state_dict.h): of the keys that begin with `prefix`, which
+  // they lose, the tensors, the composites, and what else the object has under names: a container
+  // that holds tensors is taken apart, as its tensors' names say; any other value is one item, and
+  // so is all that stands under a key `…_extra_state`. Metadata is that of the modules below the
+  // prefix. Copies no bytes of tensors. Errors: those of values().
+  Result<StateDict> state_dict(std::string_view prefix = "") const;
+
   // Copies a part of a segment by read(2), not through the mapping: no page of it stays in memory
   // on this process's account, and a file cut short is an error, not a signal.
   // REQUIRES: the range lies inside the segment. Errors: kIo, kCorrupt.
@@ -197,8 +206,11 @@ class WeightFile {
   static Result<WeightFile> from_mapped(Result<io::MappedFile> mapped,
                                         const std::optional<std::string>& path,
                                         const OpenOptions& options);
-  friend class Binder;
+  friend class FileLoader;
+  friend class LoadReport;
   friend class Module;
+  friend class StateDictWriter;
+  friend class StateTensor;
 
   std::shared_ptr<const State> state_;
 };

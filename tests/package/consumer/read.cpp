@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
 #include <numeric>
-#include <weightmap/bind.h>
+#include <weightmap/load.h>
 #include <weightmap/module.h>
 #include <weightmap/weight_file.h>
 

@@ -4,33 +4,40 @@
 #include <array>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "weightmap/bind.h"
+#include "weightmap/load_report.h"
 
+#include "format/form_memo.h"
+#include "runtime/loader.h"
 #include "runtime/slot_walk.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap {
 
-// One bind from start to end.
-class Binder {
+// One load from a weight file's index, without a state dict between. It looks at tensors and
+// composites; values that are no tensors are for modules that have an extra state, and for those
+// there is DictLoader.
+class FileLoader final : public Loader {
  public:
-  // `root`: the module whose slots are walked through, if it is one.
-  Binder(SlotWalk& walk, Module* root, const WeightFile& file, const BindOptions& options);
-  BindReport run(std::string class_name) &&;
+  FileLoader(Module& root, const WeightFile& file, const LoadOptions& options, LoadMode mode);
+  FileLoader(std::span<const FreeSlot> slots,
+             const WeightFile& file,
+             const LoadOptions& options,
+             LoadMode mode);
+
+  // Nothing, and no slot has changed, if a module of the tree has a part of its own in loading.
+  std::optional<LoadReport> run() &&;
 
  private:
   static constexpr std::uint32_t kNotFound = format::kNoEntry;
 
-  // A slot that was met, and the tensor that fits it.
-  struct Row {
-    Slot* slot = nullptr;
-    std::uint32_t tensor = kNotFound;
-  };
+  TensorView tensor(std::uint32_t source) const override { return file_.tensor(source); }
+  std::string_view key(std::uint32_t source) const override;
+  void point_slots() override;
+  LoadFacts facts() const override;
 
   void find_composites();
   void find(std::span<const SlotWalk::Named> batch);
@@ -38,26 +45,21 @@ class Binder {
   void find_together(std::span<const SlotWalk::Named> batch, std::size_t begin);
   void match(const SlotWalk::Named& named, std::uint32_t number);
   bool is_key(std::uint32_t number) const;
-  bool fits(const Slot& slot, const fb::Entry& entry) const;
-  void accept(std::uint32_t row, std::uint32_t number, std::string_view key);
-  bool breaks_tie(std::uint32_t twin, std::uint32_t number) const;
+  bool fits(const Slot& slot, const fb::Entry& entry);
   void note_taken(std::uint32_t number);
   void note_absent(const SlotWalk::Named& named);
-  std::optional<std::uint32_t> note_and_find_twin(std::uint32_t row);
   void collect_unexpected();
   void collect_unexpected(std::string_view name, bool is_taken);
   void order_unexpected();
-  void collect_errors();
-  void point_slots();
 
-  SlotWalk& walk_;
-  Module* root_;
+  Module* root_ = nullptr;  // null: a list of slots
+  std::span<const FreeSlot> slots_;
+  SlotWalk walk_;
   const WeightFile& file_;
   const WeightFile::State& state_;
-  const BindOptions& options_;
-  BindReport report_;
-  std::vector<Row> rows_;
-  std::vector<bool> taken_;  // by tensor of the file
+  std::size_t slot_count_ = 0;
+  format::FormMemo<bool> contiguous_;
+  std::vector<std::uint8_t> taken_;  // by tensor of the file; bits would cost more to set
   std::uint32_t taken_count_ = 0;
   std::vector<bool> taken_composites_;  // by composite of the file
   // By tensor, of the first part of each composite: which. Empty where there are no composites.

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/loader.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "weightmap/module.h"
+
+#include "base/copy_elements.h"
+#include "base/text.h"
+
+namespace weightmap {
+namespace {
+
+std::string key_list(std::string_view title, std::span<const std::string> keys) {
+  std::string text(title);
+  for (const std::string& key : keys) {
+    if (&key != keys.data()) text += ", ";
+    text += concat("\"", key, "\"");
+  }
+  return text + ". ";
+}
+
+void copy_into(const Slot& to, const TensorView& from) {
+  // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
+  const auto strides = from.strides().first(to.shape().size());
+  const bool is_itself = from.data() == to.bytes() && from.dtype() == to.dtype() &&
+                         std::ranges::equal(strides, to.strides());
+  if (is_itself) return;
+  copy_elements({.dtype = from.dtype(),
+                 .shape = to.shape(),
+                 .strides = strides,
+                 .data = from.data(),
+                 .conj = from.is_conj(),
+                 .neg = from.is_neg()},
+                {.dtype = to.dtype(), .strides = to.strides(), .data = to.mutable_bytes()});
+}
+
+}  // namespace
+
+Loader::Loader(const LoadOptions& options, LoadMode mode) : options_(options), mode_(mode) {
+  report_.is_bind_ = mode == LoadMode::kBind;
+  report_.prefix_size_ = options.prefix.size();
+}
+
+LoadReport Loader::failed(std::string class_name, const Error& error) {
+  LoadReport report;
+  report.class_name_ = std::move(class_name);
+  report.errors_.push_back(error.message());
+  return report;
+}
+
+void Loader::judge(Slot& slot, std::uint32_t source) {
+  auto mismatch = find_mismatch(slot, tensor(source), key(source), mode_);
+  if (mismatch) return note_mismatch(std::move(*mismatch));
+  accept(slot, source);
+}
+
+void Loader::note_mismatch(Mismatch mismatch) {
+  const bool is_ignored =
+      options_.ignore_mismatched_sizes && mismatch.reason == Mismatch::Reason::kShape;
+  if (!is_ignored) messages_.push_back(mismatch.text);
+  report_.mismatched_.push_back(std::move(mismatch));
+}
+
+bool Loader::keeps_tie(std::uint32_t row, std::uint32_t source) {
+  const Row& twin = report_.rows_[row];
+  if (mode_ != LoadMode::kBind || !breaks_tie(twin, source)) return true;
+  twin.slot->row_ = row;
+  note_mismatch(tie_mismatch(key(source), key(twin.source)));
+  return false;
+}
+
+bool Loader::breaks_tie(const Row& twin, std::uint32_t source) const {
+  const TensorView first = tensor(twin.source);
+  const TensorView second = tensor(source);
+  return first.data() != second.data() || !std::ranges::equal(first.strides(), second.strides());
+}
+
+void Loader::finish(std::span<const std::string> registration_errors, std::size_t slot_count) {
+  collect_errors(registration_errors, slot_count);
+  if (!report_.ok()) {
+    report_.diagnosis_options_ = {.strict = options_.strict,
+                                  .check_dtypes = mode_ == LoadMode::kBind};
+    report_.facts_ = std::make_shared<LoadFacts>(facts());
+    return;
+  }
+  if (mode_ == LoadMode::kBind) {
+    point_slots();
+  } else {
+    copy_values();
+  }
+}
+
+void Loader::collect_errors(std::span<const std::string> registration_errors,
+                            std::size_t slot_count) {
+  auto& errors = report_.errors_;
+  errors.assign(registration_errors.begin(), registration_errors.end());
+  if (options_.strict && !report_.missing_.empty()) {
+    errors.push_back(key_list("Missing key(s) in state_dict: ", report_.missing_));
+  }
+  if (options_.strict && !report_.unexpected_.empty()) {
+    errors.push_back(key_list("Unexpected key(s) in state_dict: ", report_.unexpected_));
+  }
+  std::ranges::move(messages_, std::back_inserter(errors));
+  const bool is_nothing = report_.rows_.empty() && slot_count > 0 && errors.empty();
+  if (is_nothing && !options_.strict && !options_.allow_nothing) {
+    errors.push_back(concat("strict=false matched 0 of ", slot_count, " keys: nothing was loaded"));
+  }
+}
+
+void Loader::copy_values() {
+  for (const Row& row : report_.rows_) {
+    const TensorView from = tensor(row.source);
+    if (from.is_uninitialized()) continue;
+    Slot& to = *row.slot;
+    if (to.is_lazy()) to.become(from.dtype(), from.shape());
+    if (to.mutable_bytes() == nullptr) to.take_new_memory();
+    copy_into(to, from);
+  }
+  let_go_of_unused();
+}
+
+// The slots of a module mostly stand together.
+void Loader::let_go_of_unused() {
+  Module* home = nullptr;
+  for (const Row& row : report_.rows_) {
+    if (row.slot->home_ == home) continue;
+    home = row.slot->home_;
+    if (home != nullptr) home->let_go_of_unused();
+  }
+}
+
+}  // namespace weightmap
