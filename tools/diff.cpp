@@ -13,6 +13,8 @@
 
 #include "arguments.h"
 #include "command.h"
+#include "key_diff.h"
+#include "key_list.h"
 #include "output.h"
 #include "progress.h"
 #include "stop_signal.h"
@@ -31,14 +33,18 @@ constexpr const char* kExamples =
     "  weightmap diff model.pt model.wmap\n"
     "  weightmap diff epoch1.pt epoch2.pt --root model\n"
     "  weightmap diff model.pt model.safetensors --tensors\n"
-    "  weightmap diff a.wmap b.wmap --json | jq -r '.tensors[].name'\n\n"
-    "Exit codes: 0 equal, 1 different, 2 failed or wrong usage\n";
+    "  weightmap diff a.wmap b.wmap --json | jq -r '.tensors[].name'\n"
+    "  weightmap diff --keys checkpoint.pt model.json    # does it fit? inspect --spec wrote B\n\n"
+    "Exit codes: 0 equal or fits, 1 different or does not, 2 failed or wrong usage\n";
 
 struct Arguments {
   std::string first;
   std::string second;
   std::string root;
   DiffOptions options;
+  bool keys = false;
+  bool not_strict = false;
+  bool ignore_dtype = false;
   Style style = Style::kText;
 };
 
@@ -47,15 +53,15 @@ struct Outcome {
   double seconds = 0;
 };
 
-bool is_weight_file(const std::string& path) {
-  return WeightFile::open(path, {.need_data_files = false}).has_value();
+bool has_no_root(const std::string& path) {
+  return is_spec_or_names(path) || WeightFile::open(path, {.need_data_files = false}).has_value();
 }
 
 // --root is for both where they are checkpoints; --root-a and --root-b overrule it.
 void spread_root(Arguments& arguments) {
   if (arguments.root.empty()) return;
-  const bool first_has_none = is_weight_file(arguments.first);
-  const bool second_has_none = is_weight_file(arguments.second);
+  const bool first_has_none = has_no_root(arguments.first);
+  const bool second_has_none = has_no_root(arguments.second);
   std::string& first = arguments.options.first.root;
   std::string& second = arguments.options.second.root;
   if (first.empty() && (!first_has_none || second_has_none)) first = arguments.root;
@@ -263,8 +269,19 @@ void print_json_outcome(const Outcome& outcome) {
               {"seconds", outcome.seconds}});
 }
 
+int compare_keys(const Arguments& arguments) {
+  return diff_keys(
+      {.file = arguments.first,
+       .against = arguments.second,
+       .file_options = arguments.options.first,
+       .against_options = arguments.options.second,
+       .options = {.strict = !arguments.not_strict, .check_dtypes = !arguments.ignore_dtype},
+       .style = arguments.style});
+}
+
 int run(Arguments& arguments) {
   spread_root(arguments);
+  if (arguments.keys) return compare_keys(arguments);
   catch_stop_signals();
   const auto outcome = compare(arguments);
   if (!outcome) return report(outcome.error(), arguments.style, {}, kDiffFailed);
@@ -284,6 +301,17 @@ Run add_diff(CLI::App& app) {
   add_key(app, arguments->options.second.root, "--root-b", "the same of B alone");
   app.add_flag("--tensors", arguments->options.only_tensors,
                "compare only names, dtypes, shapes and elements: what every format has");
+  auto* const keys =
+      app.add_flag(
+             "--keys", arguments->keys,
+             "tell whether A fits where B is wanted: names, shapes and dtypes alone, why not, "
+             "and what mends it; either may be a spec or a list of names, too")
+          ->excludes("--tensors");
+  app.add_flag("--not-strict", arguments->not_strict,
+               "with --keys: missing and unexpected keys are no failure unless nothing fits")
+      ->needs(keys);
+  app.add_flag("--ignore-dtype", arguments->ignore_dtype, "with --keys: do not compare dtypes")
+      ->needs(keys);
   add_json(app, arguments->style);
   app.footer(kExamples);
   return [arguments] { return run(*arguments); };

@@ -6,6 +6,7 @@
 #include "arguments.h"
 #include "command.h"
 #include "globals.h"
+#include "key_list.h"
 #include "listing.h"
 #include "output.h"
 
@@ -17,42 +18,25 @@ constexpr const char* kExamples =
     "  weightmap inspect model.wmap\n"
     "  weightmap inspect checkpoint.pt --root model      # what convert would write\n"
     "  weightmap inspect checkpoint.pt --globals         # the classes that it names\n"
+    "  weightmap inspect model.wmap --spec > model.json  # for diff --keys\n"
     "  weightmap inspect model.wmap --json | jq -r '.tensors[].name'\n";
 
 struct Arguments {
   std::string path;
   CheckpointOptions options;
   bool globals = false;
+  bool spec = false;
   Style style = Style::kText;
 };
 
-Result<Listing> list_opened(const WeightFile& file) {
-  auto values = file.values();
-  if (!values) return values.error();
-  Listing listing = list_weight_file(file);
-  listing.values = std::move(*values);
-  return listing;
-}
-
-Result<Listing> list_any(const Arguments& arguments) {
-  const auto file = WeightFile::open(arguments.path, {.need_data_files = false});
-  if (file && !arguments.options.root.empty()) {
-    return Error(ErrorCode::kInvalidArgument,
-                 arguments.path + ": --root is for checkpoints, this is a weight file");
-  }
-  if (file) return list_opened(*file);
-  const bool is_other = file.error().code() == ErrorCode::kWrongKind ||
-                        file.error().code() == ErrorCode::kInvalidArgument;  // a directory
-  if (!is_other) return file.error();
-  auto content = read_checkpoint(arguments.path, arguments.options);
-  if (!content) return content.error();
-  return list_checkpoint(arguments.path, std::move(*content));
-}
-
 int run(const Arguments& arguments) {
   if (arguments.globals) return show_globals(arguments.path, arguments.style);
-  const auto listing = list_any(arguments);
+  const auto listing = list_any(arguments.path, arguments.options);
   if (!listing) return report(listing.error(), arguments.style);
+  if (arguments.spec) {
+    print_spec(*listing);
+    return kDone;
+  }
   const bool json = arguments.style == Style::kJson;
   json ? print_listing_json(*listing) : print_listing_table(*listing, screen_of(stdout));
   return kDone;
@@ -69,6 +53,9 @@ Run add_inspect(CLI::App& app) {
                "of a checkpoint: every class and function that it names, and whether "
                "torch.load(weights_only=True) loads it")
       ->excludes("--root");
+  app.add_flag("--spec", arguments->spec,
+               "write names, dtypes and shapes as JSON, which diff --keys compares with")
+      ->excludes("--globals");
   add_json(app, arguments->style);
   app.footer(kExamples);
   return [arguments] { return run(*arguments); };

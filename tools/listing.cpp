@@ -62,6 +62,14 @@ std::vector<Range> ascending_ranges(const Listing& listing) {
   return ranges;
 }
 
+Result<Listing> list_opened(const WeightFile& file) {
+  auto values = file.values();
+  if (!values) return values.error();
+  Listing listing = list_weight_file(file);
+  listing.values = std::move(*values);
+  return listing;
+}
+
 }  // namespace
 
 Listing list_weight_file(const WeightFile& file) {
@@ -117,6 +125,21 @@ Listing list_checkpoint(const std::string& path, CheckpointContent content) {
     listing.modules.push_back({module.path, module.version});
   }
   return listing;
+}
+
+Result<Listing> list_any(const std::string& path, const CheckpointOptions& options) {
+  const auto file = WeightFile::open(path, {.need_data_files = false});
+  if (file && !options.root.empty()) {
+    return Error(ErrorCode::kInvalidArgument,
+                 path + ": --root is for checkpoints, this is a weight file");
+  }
+  if (file) return list_opened(*file);
+  const bool is_other = file.error().code() == ErrorCode::kWrongKind ||
+                        file.error().code() == ErrorCode::kInvalidArgument;  // a directory
+  if (!is_other) return file.error();
+  auto content = read_checkpoint(path, options);
+  if (!content) return content.error();
+  return list_checkpoint(path, std::move(*content));
 }
 
 std::uint64_t data_bytes(const Listing& listing) {

@@ -43,6 +43,10 @@ struct Listing {
 Listing list_weight_file(const WeightFile& file);  // without values
 Listing list_checkpoint(const std::string& path, CheckpointContent content);
 
+// Whatever the file is, with its values. Errors: those of WeightFile::open and read_checkpoint;
+// kInvalidArgument (a root for a weight file).
+Result<Listing> list_any(const std::string& path, const CheckpointOptions& options);
+
 std::uint64_t data_bytes(const Listing& listing);  // of all segments
 
 // How many bytes more the tensors would take if none shared any with another one.

@@ -219,11 +219,6 @@ void print_modules(const Listing& listing, const Screen& screen) {
   }
 }
 
-bool is_mapping(ValueKind kind) {
-  return kind == ValueKind::kDict || kind == ValueKind::kOrderedDict ||
-         kind == ValueKind::kDefaultDict || kind == ValueKind::kCounter;
-}
-
 std::string key_text(const Listing& listing, std::uint32_t key) {
   const bool is_string = listing.values.node(key).kind == ValueKind::kStr;
   return is_string ? printable(listing.values.text(key)) : value_text(listing, key);
