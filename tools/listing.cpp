@@ -57,8 +57,10 @@ std::vector<Range> ascending_ranges(const Listing& listing) {
     ranges.push_back(
         {*tensor.segment, tensor.offset_bytes, tensor.offset_bytes + tensor.size_bytes});
   }
-  std::ranges::sort(
-      ranges, {}, [](const Range& range) { return std::tuple(range.segment, range.begin_bytes); });
+  const auto place = [](const Range& range) {
+    return std::tuple(range.segment, range.begin_bytes);
+  };
+  if (!std::ranges::is_sorted(ranges, {}, place)) std::ranges::sort(ranges, {}, place);
   return ranges;
 }
 

@@ -34,8 +34,13 @@ void swap_bytes(std::span<std::byte> bytes, std::uint8_t unit_bytes) {
 
 }  // namespace
 
-StorageReader::StorageReader(const Checkpoint& checkpoint, const Storage& storage)
-    : checkpoint_(checkpoint), file_(checkpoint.files[storage.file]), storage_(storage) {
+StorageReader::StorageReader(const Checkpoint& checkpoint,
+                             const Storage& storage,
+                             io::ReadAhead& ahead)
+    : checkpoint_(checkpoint),
+      file_(checkpoint.files[storage.file]),
+      storage_(storage),
+      ahead_(ahead) {
   if (storage.packing != Packing::kDeflated) return;
   inflater_.emplace(file_, storage.offset_bytes, storage.packed_bytes,
                     concat("storage ", quoted(storage.key)));
@@ -69,7 +74,7 @@ Result<void> StorageReader::read_packed(std::span<std::byte> into) {
                           into);
     case Packing::kNone: break;
   }
-  return file_.read_at(storage_.offset_bytes + done_bytes_, into);
+  return ahead_.read_at(file_, storage_.offset_bytes + done_bytes_, into);
 }
 
 // The CRC is that of the bytes before they are swapped.

@@ -11,15 +11,18 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/crc32.h"
 #include "checkpoint/inflater.h"
+#include "io/read_ahead.h"
 
 namespace weightmap::checkpoint {
 
 // Reads the bytes of a storage from front to back, as tensors see them: unpacked, little-endian.
-// Refers to the checkpoint. Memory is a constant, whatever the storage's size.
+// Refers to the checkpoint. Memory is a constant, whatever the storage's size. What reads several
+// storages gives all readers one `ahead`, so that small ones that stand together in a file cost one
+// system call together.
 class StorageReader {
  public:
   // REQUIRES: a storage of that checkpoint.
-  StorageReader(const Checkpoint& checkpoint, const Storage& storage);
+  StorageReader(const Checkpoint& checkpoint, const Storage& storage, io::ReadAhead& ahead);
 
   // Leaves out the next bytes. Errors: as read. REQUIRES: so many are left, and a multiple of
   // storage.swapped_bytes.
@@ -41,6 +44,7 @@ class StorageReader {
   const Checkpoint& checkpoint_;
   const io::File& file_;
   const Storage& storage_;
+  io::ReadAhead& ahead_;
   std::optional<Inflater> inflater_;
   std::uint64_t done_bytes_ = 0;
   std::uint64_t crc_bytes_ = 0;  // of which crc_ is

@@ -126,7 +126,8 @@ Result<std::vector<std::byte>> TorchArchive::read_record(const ZipRecord& record
     return error(ErrorCode::kUnsupported, concat("record ", quoted(record.name), " has ",
                                                  record.size_bytes, " bytes, at most ", max_bytes));
   }
-  const auto offset = zip_.data_offset(file(), record);
+  io::ReadAhead alone;
+  const auto offset = zip_.data_offset(file(), record, alone);
   if (!offset) return offset.error();
   used_.push_back({*offset, &record});
   std::vector<std::byte> bytes(record.size_bytes);
@@ -191,12 +192,15 @@ Result<Checkpoint> TorchArchive::finish(std::string kind) && {
 Result<void> TorchArchive::place_storages() {
   std::vector<std::uint32_t> order(storage_records_.size());
   std::iota(order.begin(), order.end(), 0U);
-  std::ranges::sort(order, {}, [this](std::uint32_t storage) {
+  const auto header_offset = [this](std::uint32_t storage) {
     return storage_records_[storage]->header_offset_bytes;
-  });
+  };
+  if (!std::ranges::is_sorted(order, {}, header_offset))
+    std::ranges::sort(order, {}, header_offset);
+  io::ReadAhead ahead;
   for (const std::uint32_t storage : order) {
     const ZipRecord& record = *storage_records_[storage];
-    const auto offset = zip_.data_offset(file(), record);
+    const auto offset = zip_.data_offset(file(), record, ahead);
     if (!offset) return offset.error();
     checkpoint_.storages[storage].offset_bytes = *offset;
     used_.push_back({*offset, &record});

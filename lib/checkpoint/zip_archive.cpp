@@ -329,10 +329,14 @@ const ZipRecord* ZipArchive::find(std::string_view name) const {
   return &records_[alike->record];
 }
 
-Result<std::uint64_t> ZipArchive::data_offset(const io::File& file, const ZipRecord& record) const {
+Result<std::uint64_t> ZipArchive::data_offset(const io::File& file,
+                                              const ZipRecord& record,
+                                              io::ReadAhead& ahead) const {
   if (auto packing = check_packing(file, record); !packing) return packing.error();
   std::array<std::byte, kLocalHeaderBytes> header{};
-  if (auto read = file.read_at(record.header_offset_bytes, header); !read) return read.error();
+  if (auto read = ahead.read_at(file, record.header_offset_bytes, header); !read) {
+    return read.error();
+  }
   if (load_little<std::uint32_t>(header, 0) != kLocalHeader) {
     return corrupt(file, "zip: record ", quoted(record.name), " has no header at byte ",
                    record.header_offset_bytes);

@@ -10,6 +10,7 @@
 #include "weightmap/result.h"
 
 #include "io/file.h"
+#include "io/read_ahead.h"
 
 namespace weightmap::checkpoint {
 
@@ -52,7 +53,9 @@ class ZipArchive {
   // before the directory, and may be what the record is said to unpack to. Messages begin with the
   // path. Errors: kIo, kCorrupt, and kUnsupported for what is encrypted, or packed but not
   // deflated.
-  Result<std::uint64_t> data_offset(const io::File& file, const ZipRecord& record) const;
+  Result<std::uint64_t> data_offset(const io::File& file,
+                                    const ZipRecord& record,
+                                    io::ReadAhead& ahead) const;
 
  private:
   struct NamePlace {

@@ -190,7 +190,7 @@ class DigestPass {
 
  private:
   Result<void> digest(const SegmentSource& segment) {
-    checkpoint::StorageReader reader(source_, storage_of(source_, segment));
+    checkpoint::StorageReader reader(source_, storage_of(source_, segment), ahead_);
     const Result<void> skipped = reader.skip(segment.begin_bytes);
     if (!skipped) return skipped.error();
     format::SegmentDigester digester(segment.size_bytes);
@@ -217,6 +217,7 @@ class DigestPass {
   const Checkpoint& source_;
   const Plan& plan_;
   const AdoptOptions& options_;
+  io::ReadAhead ahead_;
   std::vector<std::byte> piece_;
   format::ContentDigests digests_;
   std::uint64_t total_bytes_ = 0;

@@ -46,7 +46,7 @@ class ArchiveCheck {
   }
 
   Result<ArchiveRecord> check_record(const ZipRecord& record) {
-    const Result<std::uint64_t> begin = archive_.data_offset(file_, record);
+    const Result<std::uint64_t> begin = archive_.data_offset(file_, record, ahead_);
     if (!begin) return begin.error();
     ArchiveRecord check{.name = std::string(record.name),
                         .begin_bytes = *begin,
@@ -63,7 +63,7 @@ class ArchiveCheck {
     checkpoint::Crc32 crc;
     for (std::uint64_t at = record.begin_bytes; at < record.end_bytes;) {
       block_.resize(std::min(kBlockBytes, record.end_bytes - at));
-      const Result<void> read = file_.read_at(at, block_);
+      const Result<void> read = ahead_.read_at(file_, at, block_);
       if (!read) return read.error();
       crc.update(block_);
       at += block_.size();
@@ -78,6 +78,7 @@ class ArchiveCheck {
   const io::File& file_;
   const checkpoint::ZipArchive& archive_;
   const ProgressFunction& progress_;
+  io::ReadAhead ahead_;
   std::vector<std::byte> block_;
   std::uint64_t done_bytes_ = 0;
   std::uint64_t total_bytes_ = 0;

@@ -42,7 +42,7 @@ class PlannedBytes : public BlobSource {
 
   Result<void> begin_segment(std::size_t number) override {
     segment_ = &plan_.segments[number];
-    reader_.emplace(source_, storage());
+    reader_.emplace(source_, storage(), ahead_);
     return needs_crc() ? pass_over(segment_->begin_bytes) : reader_->skip(segment_->begin_bytes);
   }
 
@@ -88,6 +88,7 @@ class PlannedBytes : public BlobSource {
   const Plan& plan_;
   const ConvertOptions& options_;
   const convert::SegmentSource* segment_ = nullptr;
+  io::ReadAhead ahead_;
   std::optional<checkpoint::StorageReader> reader_;
   std::vector<std::string> crc_mismatches_;
   std::vector<std::byte> elements_;  // read, but not to be written as they are

@@ -114,7 +114,7 @@ class StorageAccess {
                           std::span<std::byte> into) {
     const Storage& storage = source_.storages[number];
     if (!reader_ || number_ != number || at_bytes_ > begin_bytes) {
-      reader_.emplace(source_, storage);
+      reader_.emplace(source_, storage, ahead_);
       number_ = number;
       at_bytes_ = 0;
     }
@@ -139,6 +139,7 @@ class StorageAccess {
   }
 
   const Checkpoint& source_;
+  io::ReadAhead ahead_;
   std::optional<StorageReader> reader_;
   std::uint32_t number_ = 0;    // of the storage that is being read
   std::uint64_t at_bytes_ = 0;  // in it

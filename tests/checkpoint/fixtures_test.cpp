@@ -25,7 +25,8 @@ using checkpoint::Checkpoint;
 
 std::string bytes_of(const Checkpoint& found, const checkpoint::Storage& storage) {
   std::string bytes(storage.size_bytes, '\0');
-  checkpoint::StorageReader reader(found, storage);
+  io::ReadAhead ahead;
+  checkpoint::StorageReader reader(found, storage, ahead);
   const auto read = reader.read(std::as_writable_bytes(std::span(bytes)));
   REQUIRE_MESSAGE(read, (read ? "" : read.error().message()));
   CHECK(reader.crc_matches().value_or(true));

@@ -223,7 +223,8 @@ TEST_SUITE("checkpoint/legacy_stream") {
     CHECK(found->storages[all.storage].key == "94279043900432");
     CHECK(found->storages[other.storage].key == "7");
     std::string bytes(24, '\0');
-    checkpoint::StorageReader reader(*found, found->storages[all.storage]);
+    io::ReadAhead ahead;
+    checkpoint::StorageReader reader(*found, found->storages[all.storage], ahead);
     REQUIRE(reader.read(std::as_writable_bytes(std::span(bytes))));
     const float expected[] = {0, 1, 2, 3, 4, 5};
     CHECK(std::memcmp(bytes.data(), expected, sizeof expected) == 0);

@@ -22,7 +22,8 @@ using checkpoint::StorageReader;
 // Runs of 1, 2, 3 ... bytes, so that borders fall everywhere.
 std::string storage_bytes(const Checkpoint& found, std::uint32_t number) {
   const checkpoint::Storage& storage = found.storages.at(number);
-  StorageReader reader(found, storage);
+  io::ReadAhead ahead;
+  StorageReader reader(found, storage, ahead);
   std::string bytes(storage.size_bytes, '\0');
   std::size_t step = 1;
   for (std::size_t done = 0; done < bytes.size();) {

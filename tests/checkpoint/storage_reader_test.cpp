@@ -58,7 +58,8 @@ TEST_SUITE("checkpoint/storage_reader") {
     const std::string packed = deflated(bytes, 65'535);
     const Checkpoint source =
         checkpoint_of(packed, {.size_bytes = bytes.size(), .packing = Packing::kDeflated});
-    StorageReader reader(source, source.storages[0]);
+    io::ReadAhead ahead;
+    StorageReader reader(source, source.storages[0], ahead);
     REQUIRE(reader.skip(100'001));
     const auto middle = read(reader, 99'999);
     REQUIRE_MESSAGE(middle, message_of(middle));
@@ -85,7 +86,8 @@ TEST_SUITE("checkpoint/storage_reader") {
       CAPTURE(row.text);
       const Checkpoint source =
           checkpoint_of(row.packed, {.size_bytes = row.size_bytes, .packing = Packing::kDeflated});
-      StorageReader reader(source, source.storages[0]);
+      io::ReadAhead ahead;
+      StorageReader reader(source, source.storages[0], ahead);
       const auto found = read(reader, row.size_bytes);
       REQUIRE_FALSE(found);
       CHECK(found.error().code() == ErrorCode::kCorrupt);
@@ -102,7 +104,8 @@ TEST_SUITE("checkpoint/storage_reader") {
         {1, "abcdefghijk"}, {2, "badcfehgjik"}, {4, "dcbahgfeijk"}, {8, "hgfedcbaijk"}};
     for (const Row& row : rows) {
       const Checkpoint source = checkpoint_of("abcdefghijk", {.swapped_bytes = row.unit});
-      StorageReader reader(source, source.storages[0]);
+      io::ReadAhead ahead;
+      StorageReader reader(source, source.storages[0], ahead);
       const auto found = read(reader, 11);
       REQUIRE(found);
       CHECK(*found == row.expected);
@@ -120,7 +123,8 @@ TEST_SUITE("checkpoint/storage_reader") {
                            .packing = is_packed ? Packing::kDeflated : Packing::kNone,
                            .swapped_bytes = 4,
                            .crc32 = crc32(bytes) ^ wrong});
-        StorageReader reader(source, source.storages[0]);
+        io::ReadAhead ahead;
+        StorageReader reader(source, source.storages[0], ahead);
         REQUIRE(read(reader, 64));
         CHECK_FALSE(reader.crc_matches().has_value());
         REQUIRE(read(reader, 96));
@@ -131,11 +135,12 @@ TEST_SUITE("checkpoint/storage_reader") {
 
   TEST_CASE("nothing is told of a storage without a CRC or one that was not read whole") {
     const Checkpoint without = checkpoint_of("abcd", {});
-    StorageReader reader(without, without.storages[0]);
+    io::ReadAhead ahead;
+    StorageReader reader(without, without.storages[0], ahead);
     REQUIRE(read(reader, 4));
     CHECK_FALSE(reader.crc_matches().has_value());
     const Checkpoint with = checkpoint_of("abcd", {.crc32 = crc32("abcd")});
-    StorageReader partial(with, with.storages[0]);
+    StorageReader partial(with, with.storages[0], ahead);
     REQUIRE(partial.skip(2));
     REQUIRE(read(partial, 2));
     CHECK_FALSE(partial.crc_matches().has_value());

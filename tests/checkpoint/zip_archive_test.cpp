@@ -23,13 +23,14 @@ void check_records(const std::vector<ZipEntry>& entries, const ZipLayout& layout
   const auto archive = ZipArchive::read(*file);
   REQUIRE_MESSAGE(archive, message_of(archive));
   REQUIRE(archive->records().size() == entries.size());
+  io::ReadAhead ahead;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     CAPTURE(entries[i].name);
     CHECK(archive->records()[i].name == entries[i].name);
     const auto* record = archive->find(entries[i].name);
     REQUIRE(record == &archive->records()[i]);
     REQUIRE(record->size_bytes == entries[i].data.size());
-    const auto offset = archive->data_offset(*file, *record);
+    const auto offset = archive->data_offset(*file, *record, ahead);
     REQUIRE_MESSAGE(offset, message_of(offset));
     CHECK(*offset % layout.alignment == 0);
     std::string data(record->size_bytes, '\0');
@@ -144,7 +145,8 @@ TEST_SUITE("checkpoint/zip_archive") {
     const auto archive = ZipArchive::read(*file);
     REQUIRE_MESSAGE(archive, message_of(archive));
     CHECK(archive->records().size() == 2);
-    const auto offset = archive->data_offset(*file, *archive->find("a/b"));
+    io::ReadAhead ahead;
+    const auto offset = archive->data_offset(*file, *archive->find("a/b"), ahead);
     REQUIRE(offset);
     CHECK(read_file(path).substr(*offset, 5) == "12345");
   }

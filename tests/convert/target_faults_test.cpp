@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -209,12 +210,21 @@ bool must_fail(const SeenCall& call, const Fault& fault) {
   return is_needed && fault.error != 0 && !must_succeed(call, fault);
 }
 
+// What could not be read once cannot be read again.
+bool reads_the_same(const SeenCall& call, const std::optional<SeenCall>& unreadable) {
+  return unreadable && call.name == "pread" && call.descriptor == unreadable->descriptor &&
+         call.offset <= unreadable->offset && unreadable->offset < call.offset + call.size;
+}
+
 void run_with_fault(const Trial& trial, const Good& good, std::size_t failing, const Fault& fault) {
   std::size_t number = 0;
+  std::optional<SeenCall> unreadable;
   Result<void> done;
   {
     const CallSeam seam([&](const SeenCall& call) {
-      if (number++ != failing) return trial.kernel(call);
+      const bool fails = number++ == failing || reads_the_same(call, unreadable);
+      if (!fails) return trial.kernel(call);
+      if (call.name == "pread" && must_fail(call, fault)) unreadable = call;
       return Verdict{.error = fault.error, .at_most = fault.error == 0 ? 5 : -1};
     });
     done = trial.run();

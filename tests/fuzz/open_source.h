@@ -28,9 +28,10 @@ inline void open_source(const std::string& path) {
   }
   const std::string broken = broken_promise(*found);
   if (!broken.empty()) give_up(broken);
+  io::ReadAhead ahead;
   for (const checkpoint::Storage& storage : found->storages) {
     std::vector<std::byte> bytes(std::min(storage.size_bytes, kMostBytes));
-    const auto read = checkpoint::StorageReader(*found, storage).read(bytes);
+    const auto read = checkpoint::StorageReader(*found, storage, ahead).read(bytes);
     if (!read) give_up(read.error().message());
   }
 }

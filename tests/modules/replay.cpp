@@ -141,7 +141,8 @@ bool is_untouched(Module& root) {
 
 bool binds_as_recorded(Module& root, const Json& expected) {
   const WeightFile file = file_of(expected["entries"]);
-  const LoadReport report = bind(root, file, {.strict = expected["strict"], .prefix = "", .allow_nothing = true});
+  const LoadReport report =
+      bind(root, file, {.strict = expected["strict"], .prefix = "", .allow_nothing = true});
   const Json& outcome = expected["outcome"];
   if (outcome.contains("error")) {
     return is_same("error", report.ok() ? Json() : Json(report.text()), outcome["error"]) &&
