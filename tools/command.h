@@ -28,5 +28,6 @@ Run add_diff(CLI::App& app);
 Run add_export(CLI::App& app);
 Run add_inspect(CLI::App& app);
 Run add_verify(CLI::App& app);
+Run add_warm(CLI::App& app);
 
 }  // namespace weightmap::tool

@@ -40,6 +40,7 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
+  const std::optional<File>& file() const { return file_; }  // nothing: it is memory
 
   // Copies by read(2), not through the mapping: a file cut short is an error, not a signal.
   Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const;

@@ -66,6 +66,10 @@ struct WeightFile::State {
   format::IndexView index;
 };
 
+inline const WeightFile::State& state_of(const WeightFile& file) {
+  return *file.state_;
+}
+
 // A part of the file in private memory.
 Result<io::PrivateBytes> read_private(const io::MappedFile& file, const format::Range& range);
 

@@ -211,6 +211,7 @@ class WeightFile {
   friend class Module;
   friend class StateDictWriter;
   friend class StateTensor;
+  friend const State& state_of(const WeightFile& file);
 
   std::shared_ptr<const State> state_;
 };
