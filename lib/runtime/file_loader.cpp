@@ -194,9 +194,14 @@ void FileLoader::order_unexpected() {
 }
 
 // Slots, then what leads from them to their modules, then these.
-void FileLoader::prefetch_ahead(std::span<const Row> rows, std::size_t at) {
+void FileLoader::prefetch_ahead(std::span<const Row> rows,
+                                std::size_t at,
+                                const fb::Entry* entries) {
   constexpr std::size_t kAhead = 8;
-  if (at + 3 * kAhead < rows.size()) prefetch_object(*rows[at + 3 * kAhead].slot);
+  if (at + 3 * kAhead < rows.size()) {
+    prefetch_object(*rows[at + 3 * kAhead].slot);
+    __builtin_prefetch(entries + rows[at + 3 * kAhead].source);
+  }
   if (at + 2 * kAhead >= rows.size()) return;
   if (const Module* const home = rows[at + 2 * kAhead].slot->home_) prefetch_object(*home);
   if (const Module* const home = rows[at + kAhead].slot->home_)
@@ -205,24 +210,28 @@ void FileLoader::prefetch_ahead(std::span<const Row> rows, std::size_t at) {
 
 // The slots of a module mostly stand together: after the last of them the module is told which
 // files it needs. Where they do not, it is told again, and the last time is after the last slot.
-void FileLoader::point_slots() {
+void FileLoader::point(std::span<const Row> rows, const WeightFile& file) {
+  const WeightFile::State& state = *file.state_;
+  const fb::Entry* const entries = state.index.entries.data();
   Module* home = nullptr;
-  const std::span<const Row> rows = report_.rows_;
-  for (const Row& row : rows) {
-    prefetch_ahead(rows, static_cast<std::size_t>(&row - rows.data()));
-    if (row.slot->home_ != home) {
-      if (home != nullptr) home->keep_alive(file_);
-      home = row.slot->home_;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    prefetch_ahead(rows, i, entries);
+    Slot& slot = *rows[i].slot;
+    if (slot.home_ != home) {
+      if (home != nullptr) home->keep_alive(file);
+      home = slot.home_;
     }
-    const fb::Entry& entry = state_.index.entries[row.source];
-    if ((entry.flags() & format::kUninitialized) != 0) continue;
-    Slot& slot = *row.slot;
-    if (slot.takes_what_comes())
-      slot.become(static_cast<Dtype>(entry.dtype()), state_.index.shape(entry));
-    // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
-    slot.take(state_.data_of(entry), state_.index.strides(entry).data());
+    point(slot, entries[rows[i].source], state);
   }
-  if (home != nullptr) home->keep_alive(file_);
+  if (home != nullptr) home->keep_alive(file);
+}
+
+void FileLoader::point(Slot& slot, const fb::Entry& entry, const WeightFile::State& state) {
+  if ((entry.flags() & format::kUninitialized) != 0) return;
+  if (slot.takes_what_comes())
+    slot.become(static_cast<Dtype>(entry.dtype()), state.index.shape(entry));
+  // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
+  slot.take(state.data_of(entry), state.index.strides(entry).data());
 }
 
 }  // namespace weightmap

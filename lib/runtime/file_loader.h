@@ -31,13 +31,17 @@ class FileLoader final : public Loader {
   // Nothing, and no slot has changed, if a module of the tree has a part of its own in loading.
   std::optional<LoadReport> run() &&;
 
+  // Points each row's slot at its tensor of the file. REQUIRES: they fit.
+  static void point(std::span<const LoadReport::Row> rows, const WeightFile& file);
+
  private:
   static constexpr std::uint32_t kNotFound = format::kNoEntry;
 
   TensorView tensor(std::uint32_t source) const override { return file_.tensor(source); }
   std::string_view key(std::uint32_t source) const override;
-  void point_slots() override;
-  static void prefetch_ahead(std::span<const Row> rows, std::size_t at);
+  void point_slots() override { point(report_.rows_, file_); }
+  static void prefetch_ahead(std::span<const Row> rows, std::size_t at, const fb::Entry* entries);
+  static void point(Slot& slot, const fb::Entry& entry, const WeightFile::State& state);
   LoadFacts facts() const override;
 
   void find_composites();
