@@ -82,6 +82,17 @@ void append_escaped(std::string& out, unsigned char byte) {
 
 }  // namespace
 
+// The highest bit is set in what is not ASCII, or, one below it, in NUL. Not left early: so
+// compilers look at many bytes at once.
+bool is_plain_ascii(std::string_view text) {
+  unsigned char seen = 0;
+  for (const char letter : text) {
+    const auto byte = static_cast<unsigned char>(letter);
+    seen = static_cast<unsigned char>(seen | byte | (byte - 1U));
+  }
+  return seen < 0x80;
+}
+
 bool is_valid_utf8(std::string_view text) {
   std::size_t at = ascii_run(text, 0);
   while (at < text.size()) {

@@ -41,4 +41,7 @@ std::string list_text(std::span<const std::int64_t> numbers);
 
 bool is_valid_utf8(std::string_view text);
 
+// Nothing but ASCII, and no NUL.
+bool is_plain_ascii(std::string_view text);
+
 }  // namespace weightmap

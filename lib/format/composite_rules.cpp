@@ -84,7 +84,6 @@ std::string_view composite_fault(const IndexView& view,
 // R19
 Result<void> check_composites(const IndexInput& input) {
   const IndexView& view = input.view;
-  const auto part_count = static_cast<std::uint64_t>(std::ranges::count_if(view.entries, is_part));
   std::uint64_t taken_count = 0;
   if (size_of(view.root->composites()) > 0) {
     PartCheck parts(view);
@@ -97,8 +96,9 @@ Result<void> check_composites(const IndexInput& input) {
     }
     taken_count = parts.taken_count();
   }
-  if (taken_count == part_count) return {};
-  return corrupt("composites have ", taken_count, " parts vs ", part_count, " with the flag part");
+  if (taken_count == input.uses.parts) return {};
+  return corrupt("composites have ", taken_count, " parts vs ", input.uses.parts,
+                 " with the flag part");
 }
 
 }  // namespace weightmap::format

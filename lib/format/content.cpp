@@ -109,8 +109,10 @@ Layout place(const Content& content, const Parts& parts) {
 Result<void> check_content(const Parts& parts, Layout& layout) {
   const auto bytes = index_at(parts.index, layout, stand_in_digest());
   const IndexView view = view_index(*fb::GetIndex(bytes.data()));
-  layout.header.required_features = used_features(view);
-  const auto index = check_rules(index_rules(), IndexInput{layout.header, bytes, view});
+  EntryUses uses;
+  uses.add(view.entries);
+  layout.header.required_features = used_features(view, uses);
+  const auto index = check_index_rules({layout.header, bytes, view, {}});
   if (!index) return index.error();
   const fb::Extras* extras = fb::GetExtras(parts.extras.data());
   return check_rules(extras_rules(), ExtrasInput{parts.extras, view, extras});

@@ -2,6 +2,8 @@
 #include "format/index_rules.h"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 
 #include "base/hash.h"
 #include "format/faults.h"
@@ -15,11 +17,50 @@ constexpr Rule<IndexInput> kBytesRules[] = {
     {9, check_index_flatbuffer},
 };
 
+template <Result<void> (*Check)(const EntriesInput&)>
+Result<void> of_all_entries(const IndexInput& input) {
+  return Check({input.view, input.view.entries});
+}
+
 constexpr Rule<IndexInput> kRules[] = {
-    {10, check_counts},  {11, check_data_files}, {12, check_segments}, {13, check_names},
-    {14, check_hashes},  {15, check_order},      {16, check_entries},  {17, check_dims},
-    {18, check_extents}, {19, check_composites}, {20, check_modules},  {21, check_features},
+    {10, check_counts},
+    {11, check_data_files},
+    {12, check_segments},
+    {13, of_all_entries<check_names>},
+    {14, of_all_entries<check_hashes>},
+    {15, check_order},
+    {16, of_all_entries<check_entries>},
+    {17, of_all_entries<check_dims>},
+    {18, of_all_entries<check_extents>},
+    {19, check_composites},
+    {20, check_modules},
+    {21, check_features},
 };
+
+constexpr Rule<EntriesInput> kEntryRules[] = {
+    {13, check_names}, {14, check_hashes},  {16, check_entries},
+    {17, check_dims},  {18, check_extents},
+};
+
+bool is_about_entries(const Rule<IndexInput>& rule) {
+  return std::ranges::find(kEntryRules, rule.number, &Rule<EntriesInput>::number) !=
+         std::end(kEntryRules);
+}
+
+// All rules look at one run of entries and its names while these are in the cache. Without entries
+// there is one run, empty.
+bool do_entry_rules_hold(const IndexView& view, EntryUses& uses) {
+  constexpr std::size_t kTogether = 1024;
+  std::size_t done = 0;
+  do {
+    const std::size_t count = std::min(kTogether, view.entries.size() - done);
+    const EntriesInput run{view, view.entries.subspan(done, count)};
+    if (!check_rules(entry_rules(), run)) return false;
+    uses.add(run.entries);
+    done += count;
+  } while (done < view.entries.size());
+  return true;
+}
 
 bool are_vectors_aligned(const fb::Composite& composite) {
   return is_aligned(elements(composite.shape())) && is_aligned(elements(composite.reals())) &&
@@ -45,6 +86,24 @@ std::span<const Rule<IndexInput>> index_bytes_rules() {
 }
 std::span<const Rule<IndexInput>> index_rules() {
   return kRules;
+}
+
+std::span<const Rule<EntriesInput>> entry_rules() {
+  return kEntryRules;
+}
+
+// Where a rule about entries is broken, each rule goes through all of them, for the first to speak.
+Result<void> check_index_rules(IndexInput input) {
+  std::optional<bool> do_entries_hold;
+  for (const Rule<IndexInput>& rule : kRules) {
+    if (is_about_entries(rule)) {
+      if (!do_entries_hold) do_entries_hold = do_entry_rules_hold(input.view, input.uses);
+      if (*do_entries_hold) continue;
+    }
+    const auto outcome = rule.check(input);
+    if (!outcome) return with_rule(rule.number, outcome.error());
+  }
+  return {};
 }
 
 std::string tensor_text(const IndexView& view, const fb::Entry& entry) {
@@ -108,7 +167,7 @@ Result<void> check_modules(const IndexInput& input) {
 
 // R21
 Result<void> check_features(const IndexInput& input) {
-  const std::uint64_t used = used_features(input.view);
+  const std::uint64_t used = used_features(input.view, input.uses);
   const std::uint64_t required = input.header.required_features;
   if (used == required) return {};
   return corrupt("required_features is not what the index uses, ", required, " vs ", used);

@@ -7,7 +7,8 @@
 #include "format/rules.h"
 
 // The rules of the index (FORMAT.md 5), by the source that holds them. Each relies on those
-// before it. Errors: kCorrupt.
+// before it; those about single entries rely on them for these entries alone, R15 apart, which they
+// do not need. Errors: kCorrupt.
 namespace weightmap::format {
 
 // index_rules.cpp
@@ -22,14 +23,14 @@ Result<void> check_data_files(const IndexInput& input);  // R11
 Result<void> check_segments(const IndexInput& input);    // R12
 
 // name_rules.cpp
-Result<void> check_names(const IndexInput& input);   // R13
-Result<void> check_hashes(const IndexInput& input);  // R14
-Result<void> check_order(const IndexInput& input);   // R15
+Result<void> check_names(const EntriesInput& input);   // R13
+Result<void> check_hashes(const EntriesInput& input);  // R14
+Result<void> check_order(const IndexInput& input);     // R15
 
 // tensor_rules.cpp
-Result<void> check_entries(const IndexInput& input);  // R16
-Result<void> check_dims(const IndexInput& input);     // R17
-Result<void> check_extents(const IndexInput& input);  // R18
+Result<void> check_entries(const EntriesInput& input);  // R16
+Result<void> check_dims(const EntriesInput& input);     // R17
+Result<void> check_extents(const EntriesInput& input);  // R18
 
 // composite_rules.cpp
 Result<void> check_composites(const IndexInput& input);  // R19

@@ -192,7 +192,7 @@ Result<IndexView> read_index(std::span<const std::byte> bytes, const Header& hea
   const auto sound = check_rules(index_bytes_rules(), input);
   if (!sound) return sound.error().with_context("index");
   input.view = view_index(*fb::GetIndex(bytes.data()));
-  const auto valid = check_rules(index_rules(), input);
+  const auto valid = check_index_rules(input);
   if (!valid) return valid.error().with_context("index");
   return input.view;
 }
@@ -209,16 +209,20 @@ IndexView view_index(const fb::Index& root) {
           .module_paths = text_of(root.module_paths())};
 }
 
-std::uint64_t used_features(const IndexView& index) {
-  std::uint16_t flags = 0;
-  std::array<bool, 256> dtypes{};
-  for (const fb::Entry& entry : index.entries) {
+// Dtypes that are none count as others: R16 refuses them.
+void EntryUses::add(std::span<const fb::Entry> entries) {
+  static_assert(kDtypeCount <= 64);
+  for (const fb::Entry& entry : entries) {
     flags |= entry.flags();
-    dtypes[entry.dtype()] = true;
+    dtypes |= std::uint64_t{1} << (entry.dtype() % 64U);
+    parts += (entry.flags() & kPart) / kPart;
   }
+}
+
+std::uint64_t used_features(const IndexView& index, const EntryUses& uses) {
   std::uint64_t features = 0;
   for (std::uint8_t dtype = 0; dtype < kDtypeCount; ++dtype)
-    if (dtypes[dtype]) features |= features_of(dtype, flags);
+    if ((uses.dtypes >> dtype & 1U) != 0) features |= features_of(dtype, uses.flags);
   if (size_of(index.root->data_files()) > 1) features |= kFeatureDataFiles;
   if (size_of(index.root->composites()) == 0) return features;
   for (const fb::Composite* composite : *index.root->composites()) {

@@ -33,6 +33,15 @@ enum EntryFlag : std::uint16_t {
 };
 inline constexpr std::uint16_t kKnownEntryFlags = 255;
 
+// What entries use, whichever of them.
+struct EntryUses {
+  std::uint16_t flags = 0;
+  std::uint64_t dtypes = 0;  // bit n: the dtype n
+  std::uint32_t parts = 0;   // entries with the flag part
+
+  void add(std::span<const fb::Entry> entries);
+};
+
 // The index as spans into its bytes, which the caller keeps. After read_index has succeeded no
 // accessor can leave them. A value; safe to read from several threads.
 struct IndexView {
@@ -86,8 +95,9 @@ Result<IndexView> read_index(std::span<const std::byte> bytes, const Header& hea
 // The view of an index that is a sound FlatBuffer (R9) but not checked beyond that.
 IndexView view_index(const fb::Index& root);
 
-// The bits of required_features that name what the index uses (FORMAT.md 2.2).
-std::uint64_t used_features(const IndexView& index);
+// The bits of required_features that name what the index uses (FORMAT.md 2.2), given what its
+// entries use.
+std::uint64_t used_features(const IndexView& index, const EntryUses& uses);
 
 // What FORMAT.md 3 defines; costs a pass over the index. REQUIRES: root.
 Digest structure_digest_of(const IndexView& index);

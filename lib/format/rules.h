@@ -36,6 +36,17 @@ struct IndexInput {
   const Header& header;
   std::span<const std::byte> bytes;
   IndexView view;  // empty until R9 holds
+  EntryUses uses;  // of all entries, from R19 on
+};
+
+// For the rules that look at entries one by one: these entries, a run of the view's, all or some.
+struct EntriesInput {
+  const IndexView& view;
+  std::span<const fb::Entry> entries;
+
+  std::size_t first() const {
+    return static_cast<std::size_t>(entries.data() - view.entries.data());
+  }
 };
 
 struct ExtrasInput {
@@ -47,6 +58,7 @@ struct ExtrasInput {
 std::span<const Rule<HeaderInput>> header_rules();        // R1 to R7
 std::span<const Rule<IndexInput>> index_bytes_rules();    // R8, R9
 std::span<const Rule<IndexInput>> index_rules();          // R10 to R21
+std::span<const Rule<EntriesInput>> entry_rules();        // those of them about single entries
 std::span<const Rule<ExtrasInput>> extras_bytes_rules();  // R23, R24
 std::span<const Rule<ExtrasInput>> extras_rules();        // R25, R26
 
@@ -74,5 +86,8 @@ Result<void> check_rules(std::span<const Rule<Input>> rules, const Input& input)
   }
   return {};
 }
+
+// Runs index_rules(); the first broken rule is the error. REQUIRES: R9 holds.
+Result<void> check_index_rules(IndexInput input);
 
 }  // namespace weightmap::format

@@ -9,18 +9,9 @@
 #include "base/strided.h"
 #include "base/text.h"
 #include "runtime/key_homes.h"
+#include "runtime/prefetch.h"
 
 namespace weightmap {
-namespace {
-
-// A slot takes two cache lines, and slots lie anywhere.
-void prefetch_slot(const Slot& slot) {
-  __builtin_prefetch(&slot);
-  __builtin_prefetch(reinterpret_cast<const std::byte*>(&slot) + sizeof slot - 1);
-}
-
-}  // namespace
-
 FileLoader::FileLoader(Module& root,
                        const WeightFile& file,
                        const LoadOptions& options,
@@ -90,10 +81,10 @@ void FileLoader::find_composites() {
 
 // A module mostly binds in the order in which it was saved: the next tensor is tried first. Where
 // several keys in a row were not the next, those that follow are looked up together.
-void FileLoader::find(std::span<const SlotWalk::Named> batch) {
+void FileLoader::find(std::span<const FreeSlot> batch) {
   constexpr std::uint32_t kManyMisses = 4;
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    const std::string_view key = batch[i].key;
+    const std::string_view key = batch[i].name;
     if (is_next(key)) {
       misses_ = 0;
       numbers_[i] = next_++;
@@ -106,17 +97,13 @@ void FileLoader::find(std::span<const SlotWalk::Named> batch) {
 }
 
 // Their memory lies anywhere: all of it is asked for before any of it is looked at.
-void FileLoader::find_together(std::span<const SlotWalk::Named> batch, std::size_t begin) {
+void FileLoader::find_together(std::span<const FreeSlot> batch, std::size_t begin) {
   std::array<std::string_view, SlotWalk::kBatch> keys;
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    keys[i] = batch[i].key;
-    __builtin_prefetch(keys[i].data());
-    prefetch_slot(*batch[i].slot);
+    keys[i] = batch[i].name;
   }
   const std::span<std::uint32_t> numbers = std::span(numbers_).subspan(begin, batch.size());
   state_.index.find_all(std::span(keys).first(batch.size()), numbers);
-  for (const SlotWalk::Named& named : batch)
-    __builtin_prefetch(named.slot->shape().data());
   if (numbers.back() != kNotFound) next_ = numbers.back() + 1;
 }
 
@@ -131,7 +118,7 @@ bool FileLoader::is_key(std::uint32_t number) const {
   return begun_composites_.empty() || !file_.tensor(number).is_part();
 }
 
-void FileLoader::match(const SlotWalk::Named& named, std::uint32_t number) {
+void FileLoader::match(const FreeSlot& named, std::uint32_t number) {
   if (!is_key(number)) return note_absent(named);
   note_taken(number);
   if (fits(*named.slot, state_.index.entries[number])) {
@@ -164,9 +151,9 @@ void FileLoader::note_taken(std::uint32_t number) {
 }
 
 // No tensor that is a key has it: either nothing has, or a composite.
-void FileLoader::note_absent(const SlotWalk::Named& named) {
-  const std::string_view key = named.key.substr(options_.prefix.size());
-  const auto composite = file_.find_composite_number(named.key);
+void FileLoader::note_absent(const FreeSlot& named) {
+  const std::string_view key = named.name.substr(options_.prefix.size());
+  const auto composite = file_.find_composite_number(named.name);
   if (!composite) {
     report_.missing_.emplace_back(key);
     return;
@@ -206,25 +193,45 @@ void FileLoader::order_unexpected() {
     report_.unexpected_.push_back(std::move(key));
 }
 
+// Slots, then what leads from them to their modules, then these.
+void FileLoader::prefetch_ahead(std::span<const Row> rows,
+                                std::size_t at,
+                                const fb::Entry* entries) {
+  constexpr std::size_t kAhead = 8;
+  if (at + 3 * kAhead < rows.size()) {
+    prefetch_object(*rows[at + 3 * kAhead].slot);
+    __builtin_prefetch(entries + rows[at + 3 * kAhead].source);
+  }
+  if (at + 2 * kAhead >= rows.size()) return;
+  if (const Module* const home = rows[at + 2 * kAhead].slot->home_) prefetch_object(*home);
+  if (const Module* const home = rows[at + kAhead].slot->home_)
+    __builtin_prefetch(home->own_slots().data());
+}
+
 // The slots of a module mostly stand together: after the last of them the module is told which
 // files it needs. Where they do not, it is told again, and the last time is after the last slot.
-void FileLoader::point_slots() {
+void FileLoader::point(std::span<const Row> rows, const WeightFile& file) {
+  const WeightFile::State& state = *file.state_;
+  const fb::Entry* const entries = state.index.entries.data();
   Module* home = nullptr;
-  for (const Row& row : report_.rows_) {
-    if (row.slot->home_ != home) {
-      if (home != nullptr) home->keep_alive(file_);
-      home = row.slot->home_;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    prefetch_ahead(rows, i, entries);
+    Slot& slot = *rows[i].slot;
+    if (slot.home_ != home) {
+      if (home != nullptr) home->keep_alive(file);
+      home = slot.home_;
     }
-    const fb::Entry& entry = state_.index.entries[row.source];
-    if ((entry.flags() & format::kUninitialized) != 0) continue;
-    Slot& slot = *row.slot;
-    if (slot.takes_what_comes())
-      slot.become(static_cast<Dtype>(entry.dtype()), state_.index.shape(entry));
-    // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
-    const auto strides = state_.index.strides(entry).first(slot.shape().size());
-    slot.take(state_.data_of(entry), strides);
+    point(slot, entries[rows[i].source], state);
   }
-  if (home != nullptr) home->keep_alive(file_);
+  if (home != nullptr) home->keep_alive(file);
+}
+
+void FileLoader::point(Slot& slot, const fb::Entry& entry, const WeightFile::State& state) {
+  if ((entry.flags() & format::kUninitialized) != 0) return;
+  if (slot.takes_what_comes())
+    slot.become(static_cast<Dtype>(entry.dtype()), state.index.shape(entry));
+  // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
+  slot.take(state.data_of(entry), state.index.strides(entry).data());
 }
 
 }  // namespace weightmap

@@ -31,23 +31,28 @@ class FileLoader final : public Loader {
   // Nothing, and no slot has changed, if a module of the tree has a part of its own in loading.
   std::optional<LoadReport> run() &&;
 
+  // Points each row's slot at its tensor of the file. REQUIRES: they fit.
+  static void point(std::span<const LoadReport::Row> rows, const WeightFile& file);
+
  private:
   static constexpr std::uint32_t kNotFound = format::kNoEntry;
 
   TensorView tensor(std::uint32_t source) const override { return file_.tensor(source); }
   std::string_view key(std::uint32_t source) const override;
-  void point_slots() override;
+  void point_slots() override { point(report_.rows_, file_); }
+  static void prefetch_ahead(std::span<const Row> rows, std::size_t at, const fb::Entry* entries);
+  static void point(Slot& slot, const fb::Entry& entry, const WeightFile::State& state);
   LoadFacts facts() const override;
 
   void find_composites();
-  void find(std::span<const SlotWalk::Named> batch);
+  void find(std::span<const FreeSlot> batch);
   bool is_next(std::string_view key) const;
-  void find_together(std::span<const SlotWalk::Named> batch, std::size_t begin);
-  void match(const SlotWalk::Named& named, std::uint32_t number);
+  void find_together(std::span<const FreeSlot> batch, std::size_t begin);
+  void match(const FreeSlot& named, std::uint32_t number);
   bool is_key(std::uint32_t number) const;
   bool fits(const Slot& slot, const fb::Entry& entry);
   void note_taken(std::uint32_t number);
-  void note_absent(const SlotWalk::Named& named);
+  void note_absent(const FreeSlot& named);
   void collect_unexpected();
   void collect_unexpected(std::string_view name, bool is_taken);
   void order_unexpected();

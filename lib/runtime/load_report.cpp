@@ -12,12 +12,17 @@
 namespace weightmap {
 
 std::string_view LoadReport::matched(std::size_t number) const {
-  const std::uint32_t source = rows_[number].source;
+  const std::uint32_t source = rows()[number].source;
   return file_ ? file_->name(source).substr(prefix_size_) : tensors_[source].key;
 }
 
 std::string_view LoadReport::origin(std::size_t number) const {
-  return file_ ? file_->path() : tensors_[rows_[number].source].tensor.origin();
+  return file_ ? file_->path() : tensors_[rows()[number].source].tensor.origin();
+}
+
+void LoadReport::share_rows() {
+  shared_rows_ = std::make_shared<const std::vector<Row>>(std::move(rows_));
+  rows_.clear();
 }
 
 const std::byte* LoadReport::data(const Row& row) const {
@@ -33,8 +38,8 @@ std::vector<TieDifference> LoadReport::tie_differences() const {
     const std::byte* data;
   };
   std::vector<Side> sides;
-  for (std::size_t row = 0; row < rows_.size(); ++row)
-    sides.push_back({row, rows_[row].slot, data(rows_[row])});
+  for (std::size_t row = 0; row < rows().size(); ++row)
+    sides.push_back({row, rows()[row].slot, data(rows()[row])});
   std::erase_if(sides, [](const Side& side) { return side.data == nullptr; });
 
   std::vector<std::pair<std::size_t, TieDifference>> found;
@@ -63,7 +68,7 @@ std::vector<TieDifference> LoadReport::tie_differences() const {
 
 std::string LoadReport::text() const {
   if (ok()) {
-    return concat(is_bind_ ? "bound " : "loaded ", rows_.size(), " tensors, ", missing_.size(),
+    return concat(is_bind_ ? "bound " : "loaded ", rows().size(), " tensors, ", missing_.size(),
                   " missing, ", unexpected_.size(), " unexpected");
   }
   std::string text = concat("Error(s) in loading state_dict for ", class_name_, ":");

@@ -1,52 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/slot_walk.h"
 
-#include <utility>
+#include <algorithm>
 
 #include "runtime/module_hooks.h"
+#include "runtime/prefetch.h"
 
 namespace weightmap {
 namespace {
 
 // Enough for most, so that the number of allocations is not that of the names.
-constexpr std::size_t kUsualKeyBytes = 128;
+constexpr std::size_t kUsualNameBytes = 128;
 
 }  // namespace
 
 SlotWalk::SlotWalk(Module& root, std::string_view prefix)
     : tree_(std::in_place, root, std::string(prefix)) {
-  keys_.reserve(kBatch * kUsualKeyBytes);
+  names_.reserve(kBatch * kUsualNameBytes);
   enter_module();
 }
 
 SlotWalk::SlotWalk(std::span<const FreeSlot> slots, std::string_view prefix)
     : list_prefix_(prefix), list_(slots), list_size_(slots.size()) {
-  if (!prefix.empty()) keys_.reserve(kBatch * kUsualKeyBytes);
+  if (!prefix.empty()) names_.reserve(kBatch * kUsualNameBytes);
 }
 
-std::span<const SlotWalk::Named> SlotWalk::next_batch() {
+std::span<const FreeSlot> SlotWalk::next_batch() {
+  const std::span<const FreeSlot> next = next_of_list();
+  if (!tree_ && list_prefix_.empty()) return next;
   count_ = 0;
-  keys_.clear();
-  while (count_ < kBatch && (step_through_list() || step_through_tree())) {
+  names_.clear();
+  for (const FreeSlot& free : next)
+    add(list_prefix_, free.name, *free.slot);
+  while (count_ < kBatch && step_through_tree()) {
   }
-  // The keys may have moved while there came more of them.
-  const std::string_view keys = keys_;
-  const bool is_copied = !keys.empty();
-  for (std::size_t i = 0, begin = 0; is_copied && i < count_; begin = key_ends_[i++])
-    batch_[i].key = keys.substr(begin, key_ends_[i] - begin);
-  return std::span(batch_).first(count_);
+  return named_batch();
 }
 
-bool SlotWalk::step_through_list() {
-  if (list_.empty()) return false;
-  const FreeSlot& free = list_.front();
-  list_ = list_.subspan(1);
-  if (list_prefix_.empty()) {
-    batch_[count_++] = {free.slot, free.name};
-  } else {
-    add(list_prefix_, free.name, *free.slot);
+// Asks for the memory of the batch after it, which is looked at after all of this one.
+std::span<const FreeSlot> SlotWalk::next_of_list() {
+  const auto next = list_.first(std::min(list_.size(), kBatch));
+  list_ = list_.subspan(next.size());
+  for (const FreeSlot& free : list_.first(std::min(list_.size(), kBatch))) {
+    prefetch_text(free.name);
+    prefetch_object(*free.slot);
   }
-  return true;
+  return next;
+}
+
+// The names may have moved while there came more of them.
+std::span<const FreeSlot> SlotWalk::named_batch() {
+  const std::string_view names = names_;
+  for (std::size_t i = 0, begin = 0; i < count_; begin = name_ends_[i++])
+    batch_[i].name = names.substr(begin, name_ends_[i] - begin);
+  return std::span(batch_).first(count_);
 }
 
 bool SlotWalk::step_through_tree() {
@@ -58,6 +65,7 @@ bool SlotWalk::step_through_tree() {
     }
     const Module::NamedSlot& named = slots[next_slot_++];
     if (named.slot == nullptr || !named.persistent) continue;
+    prefetch_object(*named.slot);
     add(tree_->prefix(), named.name, *named.slot);
     return true;
   }
@@ -78,9 +86,9 @@ void SlotWalk::enter_module() {
 }
 
 void SlotWalk::add(std::string_view prefix, std::string_view name, Slot& slot) {
-  keys_ += prefix;
-  keys_ += name;
-  key_ends_[count_] = keys_.size();
+  names_ += prefix;
+  names_ += name;
+  name_ends_[count_] = names_.size();
   batch_[count_++].slot = &slot;
 }
 

@@ -22,19 +22,15 @@ namespace weightmap {
 // leads to it. Refers to the modules or the list, which must outlive it and stay as they are.
 class SlotWalk {
  public:
-  struct Named {
-    Slot* slot = nullptr;
-    std::string_view key;  // with the prefix
-  };
-
-  // Every key begins with `prefix`, which must outlive this.
+  // Every name begins with `prefix`, which must outlive this.
   SlotWalk(Module& root, std::string_view prefix);
   SlotWalk(std::span<const FreeSlot> slots, std::string_view prefix);
 
-  // The next slots, at most kBatch of them; none after the last. Valid until the next call. The
-  // keys of a tree are put together here and never stand in memory all at once.
+  // The next slots, at most kBatch of them, under their names with the prefix; none after the last.
+  // Valid until the next call. The names of a tree are put together here and never stand in memory
+  // all at once. The memory of the slots, and of the names of a list, has been asked for.
   static constexpr std::size_t kBatch = 64;
-  std::span<const Named> next_batch();
+  std::span<const FreeSlot> next_batch();
 
   // How many slots a list has; 0 for a tree, which knows only at its end.
   std::size_t known_count() const { return list_size_; }
@@ -46,7 +42,8 @@ class SlotWalk {
   std::span<const std::string> errors() const { return errors_; }
 
  private:
-  bool step_through_list();
+  std::span<const FreeSlot> next_of_list();
+  std::span<const FreeSlot> named_batch();
   bool step_through_tree();
   void advance();
   void enter_module();
@@ -58,10 +55,10 @@ class SlotWalk {
   std::optional<ModuleWalk> tree_;
   std::size_t next_slot_ = 0;  // of the tree's present module
 
-  std::array<Named, kBatch> batch_;
-  std::array<std::size_t, kBatch> key_ends_{};  // in keys_, of keys that were put together
+  std::array<FreeSlot, kBatch> batch_;
+  std::array<std::size_t, kBatch> name_ends_{};  // in names_, of names that were put together
   std::size_t count_ = 0;
-  std::string keys_;
+  std::string names_;
   std::vector<std::string> errors_;
   bool met_load_hooks_ = false;
 };

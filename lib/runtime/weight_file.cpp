@@ -48,6 +48,15 @@ std::span<const std::byte> WeightFile::State::segment_around(const std::byte* da
   return {};
 }
 
+Result<Digest> WeightFile::State::checked_structure() const {
+  if (!is_structure_checked.load(std::memory_order_relaxed)) {
+    const Result<void> right = format::check_structure_digest(index);
+    if (!right) return right.error().with_context(mapped.path());
+    is_structure_checked.store(true, std::memory_order_relaxed);
+  }
+  return format::digest_from(*index.root->structure_digest());
+}
+
 Result<io::PrivateBytes> read_private(const io::MappedFile& file, const format::Range& range) {
   io::PrivateBytes bytes(range.size_bytes);
   const Result<void> read = file.read_at(range.offset_bytes, bytes.bytes());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -56,6 +57,9 @@ struct WeightFile::State {
     return file->bytes().data() + begin + entry.offset_bytes();
   }
 
+  // The structure digest, which is checked when it is first asked for (R22). Errors: kCorrupt.
+  Result<Digest> checked_structure() const;
+
   // The segment that the address lies in; empty where it is none.
   std::span<const std::byte> segment_around(const std::byte* data) const;
 
@@ -64,6 +68,7 @@ struct WeightFile::State {
   format::Header header;
   io::PrivateBytes index_bytes;
   format::IndexView index;
+  mutable std::atomic<bool> is_structure_checked{false};
 };
 
 inline const WeightFile::State& state_of(const WeightFile& file) {

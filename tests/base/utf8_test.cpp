@@ -125,6 +125,20 @@ TEST_CASE("text of any script is UTF-8, and so are NUL and nothing") {
   CHECK(is_valid_utf8("\xF4\x8F\xBF\xBF"));
 }
 
+TEST_CASE("every byte but NUL and those beyond ASCII is plain, wherever it stands") {
+  CHECK(is_plain_ascii(""));
+  for (unsigned value = 0; value < 256; ++value) {
+    for (const std::size_t size : {1U, 15U, 16U, 64U, 150U}) {
+      for (const std::size_t at : {std::size_t{0}, size / 2, size - 1}) {
+        std::string text(size, 'a');
+        text[at] = static_cast<char>(value);
+        CAPTURE(value);
+        CHECK(is_plain_ascii(text) == (value > 0 && value < 128));
+      }
+    }
+  }
+}
+
 TEST_SUITE_END();
 
 }  // namespace

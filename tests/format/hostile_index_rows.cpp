@@ -217,7 +217,7 @@ std::vector<HostileRow> name_rows() {
        }},
       {13, "a surrogate in a name", "is not valid UTF-8",
        [](RawFile& f) { rename(f, "tied", "t\xED\xA0\x80"); }},
-      {13, "a character cut by the end of a name", "the name of tensor 1 (`\\xa9ied`) is not valid",
+      {13, "a character cut by the end of a name", "the name of tensor 0 (`\\xc3`) is not valid",
        [](RawFile& f) {
          rename(f, "wtied",
                 "\xC3\xA9"

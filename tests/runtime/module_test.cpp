@@ -38,8 +38,8 @@ std::vector<std::string> keys_of(Module& module, std::string_view prefix = "") {
   SlotWalk walk(module, prefix);
   std::vector<std::string> keys;
   for (auto batch = walk.next_batch(); !batch.empty(); batch = walk.next_batch()) {
-    for (const SlotWalk::Named& named : batch)
-      keys.emplace_back(named.key);
+    for (const FreeSlot& named : batch)
+      keys.emplace_back(named.name);
   }
   return keys;
 }

@@ -69,7 +69,7 @@ class LoadReport {
   bool ok() const { return errors_.empty(); }
 
   // The keys that slots took (or would have, had there been no error), in the module's order.
-  std::size_t matched_count() const { return rows_.size(); }
+  std::size_t matched_count() const { return rows().size(); }
   std::string_view matched(std::size_t number) const;  // REQUIRES: < matched_count()
   // The path of the weight file that it came from, "" for memory. REQUIRES: < matched_count()
   std::string_view origin(std::size_t number) const;
@@ -97,6 +97,7 @@ class LoadReport {
   Diagnosis diagnosis() const;
 
  private:
+  friend class BindPlan;
   friend class Loader;
   friend class FileLoader;
   friend class DictLoader;
@@ -111,12 +112,15 @@ class LoadReport {
     StateTensor tensor;
   };
   const std::byte* data(const Row& row) const;
+  std::span<const Row> rows() const { return shared_rows_ ? *shared_rows_ : rows_; }
+  void share_rows();  // so that copies have the same ones
 
   std::string class_name_;
   bool is_bind_ = false;
   std::size_t prefix_size_ = 0;
   std::vector<Row> rows_;
-  std::optional<WeightFile> file_;  // where rows are its tensors
+  std::shared_ptr<const std::vector<Row>> shared_rows_;  // null: rows_ are the report's own
+  std::optional<WeightFile> file_;                       // where rows are its tensors
   std::vector<KeptTensor> tensors_;
   std::vector<std::string> missing_;
   std::vector<std::string> unexpected_;

@@ -146,15 +146,16 @@ class Module {
   void let_go_of_unused();
   const WeightFile* file_of(const Slot& slot) const;
 
+  // What a bind looks at stands together: a model has many modules, anywhere in memory.
   std::vector<NamedSlot> slots_;  // parameters, then buffers
-  std::size_t parameter_count_ = 0;
   std::vector<NamedModule> children_;
+  std::shared_ptr<Hooks> hooks_;  // null in most modules
   std::vector<std::string> registration_errors_;
-  std::unordered_set<std::string> names_;  // of slots and children, once there are many
   // The mappings that this module's own slots point into: that of the last bind, and earlier ones.
   std::optional<WeightFile> source_;
   std::vector<WeightFile> older_sources_;
-  std::shared_ptr<Hooks> hooks_;  // null in most modules
+  std::size_t parameter_count_ = 0;
+  std::unordered_set<std::string> names_;  // of slots and children, once there are many
 };
 
 template <Element T>

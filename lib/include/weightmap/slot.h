@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -41,30 +42,32 @@ class Slot {
     bool requires_grad = true;  // of a parameter; only noted, for state_dict
   };
 
-  explicit Slot(Wanted wanted) : wanted_(std::move(wanted)) {}
+  explicit Slot(const Wanted& wanted);
   ~Slot() = default;
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
   Slot(Slot&&) = delete;
   Slot& operator=(Slot&&) = delete;
 
-  Dtype dtype() const { return wanted_.dtype; }
-  std::span<const std::int64_t> shape() const { return wanted_.shape; }
-  std::int64_t element_count() const;
-  SlotRole role() const { return wanted_.role; }
-  SlotLayout layout() const { return wanted_.layout; }
-  std::size_t alignment_bytes() const { return wanted_.alignment_bytes; }
-  bool takes_any_dtype() const { return wanted_.any_dtype; }
-  bool is_lazy() const { return wanted_.lazy; }  // false once a tensor has come
-  bool requires_grad() const {
-    return wanted_.requires_grad && wanted_.role == SlotRole::kParameter;
+  Dtype dtype() const { return dtype_; }
+  std::span<const std::int64_t> shape() const {
+    return {rank_ <= kShortRank ? short_shape_.data() : long_shape_.get(), rank_};
   }
+  std::int64_t element_count() const;
+  SlotRole role() const { return role_; }
+  SlotLayout layout() const { return layout_; }
+  std::size_t alignment_bytes() const { return alignment_bytes_; }
+  bool takes_any_dtype() const { return any_dtype_; }
+  bool is_lazy() const { return lazy_; }  // false once a tensor has come
+  bool requires_grad() const { return requires_grad_ && role_ == SlotRole::kParameter; }
 
   // Whether it has its bytes (or there are none to have: no elements).
   bool is_bound() const { return bound_; }
   const std::byte* bytes() const { return data_; }  // null where it has none
   // In elements. Empty where it has no bytes.
-  std::span<const std::int64_t> strides() const { return strides_; }
+  std::span<const std::int64_t> strides() const {
+    return {strides_, strides_ == nullptr ? 0 : rank_};
+  }
 
   // The same bytes to write to. Null where they are a file's, or not the slot's to write.
   std::byte* mutable_bytes() const { return own_ == nullptr ? nullptr : own_->writable; }
@@ -77,7 +80,7 @@ class Slot {
   void point_to(const std::byte* data);
 
   // Gives the slot a buffer of the caller's that loads copy into, with any strides (in elements;
-  // without: contiguous). It must outlive the slot or the next bind.
+  // without: contiguous; one a dimension). It must outlive the slot or the next bind.
   void use_buffer(std::byte* data, std::optional<std::vector<std::int64_t>> strides = {});
 
  private:
@@ -95,24 +98,39 @@ class Slot {
     std::byte* writable = nullptr;       // null: not to be written
   };
 
-  void take(const std::byte* data, std::span<const std::int64_t> strides) {
+  // REQUIRES: a stride for each dimension, for as long as the data.
+  void take(const std::byte* data, const std::int64_t* strides) {
     data_ = data;
     strides_ = strides;
     bound_ = true;
     own_.reset();
   }
-  bool takes_what_comes() const { return wanted_.any_dtype || wanted_.lazy; }
+  bool takes_what_comes() const { return any_dtype_ || lazy_; }
   void take_own(const std::byte* data, Own own);
   void take_new_memory();  // contiguous, with no values yet
   void become(Dtype dtype, std::span<const std::int64_t> shape);
+  void set_shape(std::span<const std::int64_t> shape);
 
-  Wanted wanted_;
+  // A model has many slots, which a bind finds anywhere in memory: they are small, and a shape of
+  // few dimensions stands in them.
+  static constexpr std::uint32_t kShortRank = 2;
+
   const std::byte* data_ = nullptr;
-  std::span<const std::int64_t> strides_;
+  const std::int64_t* strides_ = nullptr;  // rank_ of them; null: not bound, or none
   std::unique_ptr<Own> own_;
-  bool bound_ = false;
   Module* home_ = nullptr;  // the first module that it was registered with
+  std::size_t alignment_bytes_ = 1;
   std::uint32_t row_ = 0;   // a hint for finding ties, of no meaning between binds
+  std::uint32_t rank_ = 0;  // number of dimensions
+  std::array<std::int64_t, kShortRank> short_shape_{};
+  std::unique_ptr<std::int64_t[]> long_shape_;  // of more dimensions
+  Dtype dtype_ = Dtype::kFloat32;
+  SlotRole role_ = SlotRole::kParameter;
+  SlotLayout layout_ = SlotLayout::kContiguous;
+  bool any_dtype_ = false;
+  bool lazy_ = false;
+  bool requires_grad_ = true;
+  bool bound_ = false;
 };
 
 // A slot whose elements have a C++ type.
@@ -132,11 +150,11 @@ class TypedSlot : public Slot {
 
  protected:
   TypedSlot(SlotRole role, std::initializer_list<std::int64_t> shape, SlotLayout layout)
-      : Slot({.dtype = *kDtypeOf<T>,
-              .shape = shape,
-              .role = role,
-              .layout = layout,
-              .alignment_bytes = alignof(T)}) {}
+      : Slot(Wanted{.dtype = *kDtypeOf<T>,
+                    .shape = shape,
+                    .role = role,
+                    .layout = layout,
+                    .alignment_bytes = alignof(T)}) {}
 
  private:
   std::int64_t count() const { return is_bound() ? element_count() : 0; }

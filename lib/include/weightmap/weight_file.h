@@ -206,6 +206,7 @@ class WeightFile {
   static Result<WeightFile> from_mapped(Result<io::MappedFile> mapped,
                                         const std::optional<std::string>& path,
                                         const OpenOptions& options);
+  friend class BindPlan;
   friend class FileLoader;
   friend class LoadReport;
   friend class Module;
