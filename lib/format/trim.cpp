@@ -42,6 +42,9 @@ std::vector<Use> find_uses(const Content& content) {
 
 // A tensor without elements may point anywhere in its storage: into what is left of it, then.
 std::uint64_t moved_offset(const TensorContent& tensor, const Use& use) {
+  if (*checked_extent_bytes(tensor.dtype, tensor.shape, tensor.strides) > 0) {
+    return tensor.offset_bytes - use.begin_bytes;
+  }
   const std::uint64_t offset = std::clamp(tensor.offset_bytes, use.begin_bytes, use.end_bytes);
   const std::uint64_t moved = offset - use.begin_bytes;
   return moved - moved % addressed_bytes(tensor.dtype);

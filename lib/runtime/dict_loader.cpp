@@ -7,15 +7,11 @@
 
 #include "base/text.h"
 #include "runtime/module_hooks.h"
+#include "runtime/slot_home.h"
+#include "runtime/state_keys.h"
 
 namespace weightmap {
 namespace {
-
-constexpr std::string_view kExtraState = "_extra_state";
-
-std::string_view path_of(std::string_view prefix) {
-  return prefix.substr(0, prefix.size() - (prefix.empty() ? 0 : 1));
-}
 
 bool may_edit(const Module::Hooks* hooks) {
   return hooks != nullptr && (!hooks->load_pre.empty() || hooks->load_step);
@@ -46,6 +42,7 @@ LoadReport DictLoader::run() && {
     }
   }
   note_loops(walk_, registration_errors_);
+  if (met_hooks_) judge_again();
   finish(registration_errors_, slot_count_);
   return std::move(report_);
 }
@@ -54,10 +51,11 @@ void DictLoader::enter_module() {
   Module& module = walk_.module();
   note_registration_errors(walk_, registration_errors_);
   const Module::Hooks* const hooks = module.hooks_.get();
+  if (hooks != nullptr) met_hooks_ = true;
   if (may_edit(hooks)) open_scope();
   if (hooks == nullptr || !hooks->load_step) return load_module(module);
   const LoadStepFunction replaced = hooks->load_step;
-  LoadStep step = make_step(module);
+  LoadStep step = make_step();
   step.load_own = [&] { load_module(module); };
   replaced(step);
   // It may have edited after the keys were looked at.
@@ -75,18 +73,17 @@ void DictLoader::leave_module(Module& module) {
 
 void DictLoader::load_module(Module& module) {
   if (may_edit(module.hooks_.get())) {
-    LoadStep step = make_step(module);
+    LoadStep step = make_step();
     module.hooks_->load_pre.run(module, step);
   }
   Taken taken;
   take_slots(module, taken);
   take_extra_state(module, taken);
-  collect_unexpected(taken);
+  collect_unexpected(module, taken);
 }
 
 // REQUIRES: the present scope is the module's own.
-LoadStep DictLoader::make_step(Module& module) {
-  (void)module;
+LoadStep DictLoader::make_step() {
   const ModuleMetadata* const metadata = given_.metadata().find(path_of(walk_.prefix()));
   return {.state_dict = *scope().own,
           .prefix = std::string(walk_.prefix()),
@@ -139,7 +136,33 @@ void DictLoader::take_extra_state(const Module& module, Taken& taken) {
     note_error(concat("While setting the extra state \"", key, "\": ", done.error().message()));
 }
 
-void DictLoader::collect_unexpected(const Taken& taken) {
+// What hooks should not have done, but may have: slots that are no more what they were.
+void DictLoader::judge_again() {
+  for (const Row& row : report_.rows_) {
+    auto mismatch = find_mismatch(*row.slot, tensor(row.source), key(row.source), mode_);
+    if (mismatch) note_mismatch(std::move(*mismatch));
+  }
+}
+
+// PyTorch's rule, for a module that sees its own keys alone: where each module edits, homes would
+// be found anew in each.
+void DictLoader::collect_unexpected_of_own_scope(const Module& module, const Taken& taken) {
+  std::unordered_set<std::string_view> children;
+  for (const Module::NamedModule& child : module.own_children())
+    children.insert(child.name);
+  for (const StateDict::Entry& entry : *scope().entries) {
+    if (!entry.name.starts_with(walk_.prefix())) continue;
+    const auto rest = std::string_view(entry.name).substr(walk_.prefix().size());
+    const std::size_t dot = rest.find('.');
+    const bool is_below = dot != std::string_view::npos && children.contains(rest.substr(0, dot));
+    if (is_below || rest == kExtraState || taken.contains(&entry.value)) continue;
+    report_.unexpected_.push_back(entry.name);
+  }
+}
+
+void DictLoader::collect_unexpected(const Module& module, const Taken& taken) {
+  const bool is_own = scope().own != nullptr && scope().depth == walk_.depth();
+  if (is_own) return collect_unexpected_of_own_scope(module, taken);
   find_homes(scope());
   const auto found = scope().by_home.find(module_number_);
   if (found == scope().by_home.end()) return;
@@ -218,7 +241,9 @@ void DictLoader::point_slots() {
                                 .storage = from.storage(),
                                 .writable = nullptr});
   }
-  let_go_of_unused();
+  for (const Row& row : report_.rows_)
+    if (row.slot->home_ != nullptr) row.slot->home_->note_unused();
+  let_go_of_unused(report_.rows_);
 }
 
 }  // namespace weightmap

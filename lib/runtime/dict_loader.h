@@ -51,11 +51,13 @@ class DictLoader final : public Loader {
   void enter_module();
   void leave_module(Module& module);
   void load_module(Module& module);
-  LoadStep make_step(Module& module);
+  LoadStep make_step();
   void take_slots(const Module& module, Taken& taken);
   void take_item(Slot& slot, const StateItem& item, const std::string& key);
   void take_extra_state(const Module& module, Taken& taken);
-  void collect_unexpected(const Taken& taken);
+  void collect_unexpected(const Module& module, const Taken& taken);
+  void collect_unexpected_of_own_scope(const Module& module, const Taken& taken);
+  void judge_again();
 
   Scope& scope() { return *scopes_.back(); }
   void open_scope();
@@ -69,6 +71,7 @@ class DictLoader final : public Loader {
   std::vector<std::unique_ptr<Scope>> scopes_;
   std::uint32_t module_number_ = 0;  // of the present one among all, parents first
   std::size_t slot_count_ = 0;
+  bool met_hooks_ = false;
   std::vector<std::string> registration_errors_;
   ModuleMetadata no_metadata_;
 };

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "runtime/key_homes.h"
 #include "runtime/prefetch.h"
+#include "runtime/slot_home.h"
 
 namespace weightmap {
 FileLoader::FileLoader(Module& root,
@@ -121,14 +122,15 @@ bool FileLoader::is_key(std::uint32_t number) const {
 void FileLoader::match(const FreeSlot& named, std::uint32_t number) {
   if (!is_key(number)) return note_absent(named);
   note_taken(number);
-  if (fits(*named.slot, state_.index.entries[number])) {
+  if (mode_ == LoadMode::kBind && fits(*named.slot, state_.index.entries[number])) {
     accept(*named.slot, number);
   } else {
     judge(*named.slot, number);
   }
 }
 
-// What nearly every pair is: all that find_mismatch asks, without the words. False: ask it.
+// What nearly every pair of a bind is: all that find_mismatch asks, without the words. False: ask
+// it.
 bool FileLoader::fits(const Slot& slot, const fb::Entry& entry) {
   constexpr std::uint16_t kAwkward =
       format::kConj | format::kNeg | format::kMeta | format::kUninitialized;
@@ -193,7 +195,7 @@ void FileLoader::order_unexpected() {
     report_.unexpected_.push_back(std::move(key));
 }
 
-// Slots, then what leads from them to their modules, then these.
+// Slots, then the homes that they lead to.
 void FileLoader::prefetch_ahead(std::span<const Row> rows,
                                 std::size_t at,
                                 const fb::Entry* entries) {
@@ -203,27 +205,25 @@ void FileLoader::prefetch_ahead(std::span<const Row> rows,
     __builtin_prefetch(entries + rows[at + 3 * kAhead].source);
   }
   if (at + 2 * kAhead >= rows.size()) return;
-  if (const Module* const home = rows[at + 2 * kAhead].slot->home_) prefetch_object(*home);
-  if (const Module* const home = rows[at + kAhead].slot->home_)
-    __builtin_prefetch(home->own_slots().data());
+  if (const SlotHome* const home = rows[at + 2 * kAhead].slot->home_.get()) prefetch_object(*home);
 }
 
-// The slots of a module mostly stand together: after the last of them the module is told which
-// files it needs. Where they do not, it is told again, and the last time is after the last slot.
+// The slots of a home mostly stand together: it is told once what to keep open for them.
 void FileLoader::point(std::span<const Row> rows, const WeightFile& file) {
   const WeightFile::State& state = *file.state_;
   const fb::Entry* const entries = state.index.entries.data();
-  Module* home = nullptr;
+  const SlotHome* home = nullptr;
+  bool may_have_unused = false;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     prefetch_ahead(rows, i, entries);
     Slot& slot = *rows[i].slot;
-    if (slot.home_ != home) {
-      if (home != nullptr) home->keep_alive(file);
-      home = slot.home_;
+    if (slot.home_.get() != home) {
+      home = slot.home_.get();
+      if (home != nullptr && slot.home_->keep_open(file)) may_have_unused = true;
     }
     point(slot, entries[rows[i].source], state);
   }
-  if (home != nullptr) home->keep_alive(file);
+  if (may_have_unused) let_go_of_unused(rows);
 }
 
 void FileLoader::point(Slot& slot, const fb::Entry& entry, const WeightFile::State& state) {

@@ -14,11 +14,11 @@
 
 #include "base/text.h"
 #include "format/naming.h"
+#include "runtime/state_keys.h"
 
 namespace weightmap {
 namespace {
 
-constexpr std::string_view kExtraState = "_extra_state";
 constexpr std::uint32_t kNowhere = 0xFFFFFFFFU;
 
 bool is_extra_state(std::string_view path) {

@@ -2,10 +2,19 @@
 // Which loader does what: a file by its index, where no module asks for more than its slots.
 #include "weightmap/load.h"
 
+#include <algorithm>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
 #include "weightmap/module.h"
 
+#include "base/text.h"
 #include "runtime/dict_loader.h"
 #include "runtime/file_loader.h"
+#include "runtime/module_hooks.h"
+#include "runtime/module_walk.h"
+#include "runtime/state_keys.h"
 
 namespace weightmap {
 namespace {
@@ -36,6 +45,26 @@ LoadReport load_dict(Module& module,
   return DictLoader(module, part, options, mode).run();
 }
 
+// Keys of extra states that a module of the tree takes.
+std::unordered_set<std::string> wanted_extra_states(Module& root) {
+  std::unordered_set<std::string> keys;
+  for (ModuleWalk walk(root, ""); !walk.is_done(); walk.advance())
+    if (takes_extra_state(walk.module())) keys.insert(concat(walk.prefix(), kExtraState));
+  return keys;
+}
+
+// What a file has beside its tensors (a training checkpoint's epoch, its optimizer's numbers) is
+// not looked at, whether its tensors are found by the index or one by one: but for extra states
+// that somebody takes.
+void leave_out_values(StateDict& state_dict, Module& root) {
+  std::vector<std::string> unwanted;
+  const std::unordered_set<std::string> wanted = wanted_extra_states(root);
+  for (const auto& [key, item] : state_dict)
+    if (item.value() != nullptr && !wanted.contains(key)) unwanted.push_back(key);
+  for (const std::string& key : unwanted)
+    state_dict.erase(key);
+}
+
 LoadReport load_merged(Module& module,
                        std::span<const WeightFile> files,
                        const LoadOptions& options,
@@ -47,6 +76,7 @@ LoadReport load_merged(Module& module,
     merged.update(*part);
     merged.metadata().update(part->metadata());
   }
+  leave_out_values(merged, module);
   return DictLoader(module, merged, options, mode).run();
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/copy_elements.h"
 #include "base/text.h"
+#include "runtime/slot_home.h"
 
 namespace weightmap {
 namespace {
@@ -52,9 +53,20 @@ LoadReport Loader::failed(std::string class_name, const Error& error) {
 }
 
 void Loader::judge(Slot& slot, std::uint32_t source) {
+  const Row* const twin = slot.is_lazy() ? row_of(slot) : nullptr;
   auto mismatch = find_mismatch(slot, tensor(source), key(source), mode_);
+  if (!mismatch && twin != nullptr) mismatch = find_twin_mismatch(*twin, source);
   if (mismatch) return note_mismatch(std::move(*mismatch));
   accept(slot, source);
+}
+
+// A lazy slot will be what the first tensor is that comes, and takes the second as that.
+std::optional<Mismatch> Loader::find_twin_mismatch(const Row& twin, std::uint32_t source) const {
+  const TensorView first = tensor(twin.source);
+  if (first.is_uninitialized() || mode_ == LoadMode::kBind) return std::nullopt;
+  const Slot as_first(
+      {.dtype = first.dtype(), .shape = {first.shape().begin(), first.shape().end()}});
+  return find_mismatch(as_first, tensor(source), key(source), mode_);
 }
 
 void Loader::note_mismatch(Mismatch mismatch) {
@@ -80,6 +92,7 @@ bool Loader::breaks_tie(const Row& twin, std::uint32_t source) const {
 
 void Loader::finish(std::span<const std::string> registration_errors, std::size_t slot_count) {
   collect_errors(registration_errors, slot_count);
+  if (report_.ok() && mode_ == LoadMode::kLoad) find_memory();
   if (!report_.ok()) {
     report_.diagnosis_options_ = {.strict = options_.strict,
                                   .check_dtypes = mode_ == LoadMode::kBind};
@@ -110,26 +123,41 @@ void Loader::collect_errors(std::span<const std::string> registration_errors,
   }
 }
 
+// All of it, before any slot changes: how much that is may be the file's word.
+void Loader::find_memory() {
+  for (const Row& row : report_.rows_) {
+    const TensorView from = tensor(row.source);
+    const Slot& to = *row.slot;
+    if (from.is_uninitialized() || to.mutable_bytes() != nullptr) continue;
+    auto [place, is_new] = memory_.try_emplace(&to);
+    if (!is_new) continue;
+    place->second = to.is_lazy() ? Slot::memory_for(from.dtype(), from.shape())
+                                 : Slot::memory_for(to.dtype(), to.shape());
+    if (place->second != nullptr) continue;
+    report_.errors_.push_back(concat("While copying the parameter named \"", key(row.source),
+                                     "\": there is not enough memory for it"));
+    return;
+  }
+}
+
 void Loader::copy_values() {
   for (const Row& row : report_.rows_) {
     const TensorView from = tensor(row.source);
     if (from.is_uninitialized()) continue;
     Slot& to = *row.slot;
     if (to.is_lazy()) to.become(from.dtype(), from.shape());
-    if (to.mutable_bytes() == nullptr) to.take_new_memory();
+    if (to.mutable_bytes() == nullptr) to.take_memory(memory_[&to]);
     copy_into(to, from);
   }
-  let_go_of_unused();
+  for (const auto& [slot, memory] : memory_)
+    if (slot->home_ != nullptr) slot->home_->note_unused();
+  let_go_of_unused(report_.rows_);
 }
 
-// The slots of a module mostly stand together.
-void Loader::let_go_of_unused() {
-  Module* home = nullptr;
-  for (const Row& row : report_.rows_) {
-    if (row.slot->home_ == home) continue;
-    home = row.slot->home_;
-    if (home != nullptr) home->let_go_of_unused();
-  }
+// Each home looks once, whatever the order of the slots.
+void Loader::let_go_of_unused(std::span<const Row> rows) {
+  for (const Row& row : rows)
+    if (row.slot->home_ != nullptr) row.slot->home_->let_go_of_unused();
 }
 
 }  // namespace weightmap

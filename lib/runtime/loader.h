@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "weightmap/load_report.h"
@@ -60,17 +62,26 @@ class Loader {
   void finish(std::span<const std::string> registration_errors, std::size_t slot_count);
 
   // Files that slots no longer point into need not stay open for them.
-  void let_go_of_unused();
+  static void let_go_of_unused(std::span<const Row> rows);
 
   const LoadOptions& options_;
   const LoadMode mode_;
   LoadReport report_;
-  std::vector<std::string> messages_;  // in the order of events
+  std::vector<std::string> messages_;                                   // in the order of events
+  std::unordered_map<const Slot*, std::shared_ptr<std::byte>> memory_;  // for those that need some
 
  private:
+  // The row of this load that the slot remembers; null: none took it.
+  const Row* row_of(const Slot& slot) const {
+    const auto& rows = report_.rows_;
+    const bool is_known = slot.row_ < rows.size() && rows[slot.row_].slot == &slot;
+    return is_known ? &rows[slot.row_] : nullptr;
+  }
+  std::optional<Mismatch> find_twin_mismatch(const Row& twin, std::uint32_t source) const;
   bool keeps_tie(std::uint32_t row, std::uint32_t source);
   bool breaks_tie(const Row& twin, std::uint32_t source) const;
   void collect_errors(std::span<const std::string> registration_errors, std::size_t slot_count);
+  void find_memory();
   void copy_values();
 };
 

@@ -10,7 +10,7 @@
 
 #include "base/text.h"
 #include "runtime/module_hooks.h"
-#include "runtime/weight_file_state.h"
+#include "runtime/slot_home.h"
 
 namespace weightmap {
 namespace {
@@ -35,7 +35,10 @@ std::string without_namespaces(const std::string& type) {
 }  // namespace
 
 Module::Module() = default;
-Module::~Module() = default;
+
+Module::~Module() {
+  if (home_ != nullptr) home_->forget_module();
+}
 
 Module::Module(Module& parent, std::string_view name) {
   parent.register_module(name, *this);
@@ -57,7 +60,7 @@ void Module::add_parameter(std::string_view name, Slot* slot) {
   if (!accept_name("parameter", name)) return;
   const auto after_parameters = slots_.begin() + static_cast<std::ptrdiff_t>(parameter_count_);
   slots_.insert(after_parameters, {.name = std::string(name), .slot = slot});
-  if (slot != nullptr && slot->home_ == nullptr) slot->home_ = this;
+  take_home(slot);
   ++parameter_count_;
 }
 
@@ -72,7 +75,7 @@ void Module::register_buffer(std::string_view name, std::nullptr_t, bool persist
 void Module::add_buffer(std::string_view name, Slot* slot, bool persistent) {
   if (!accept_name("buffer", name)) return;
   slots_.push_back({.name = std::string(name), .slot = slot, .persistent = persistent});
-  if (slot != nullptr && slot->home_ == nullptr) slot->home_ = this;
+  take_home(slot);
 }
 
 void Module::register_module(std::string_view name, Module& child) {
@@ -123,36 +126,10 @@ bool Module::take_name(std::string_view name) {
   return names_.insert(std::string(name)).second;
 }
 
-bool Module::points_into(const WeightFile& file) const {
-  return std::ranges::any_of(slots_, [&](const NamedSlot& named) {
-    return named.slot != nullptr && file.state_->maps(named.slot->bytes());
-  });
-}
-
-// The file that the slot is bound to; null where the slot's bytes are not a file's.
-const WeightFile* Module::file_of(const Slot& slot) const {
-  if (source_ && source_->state_->maps(slot.bytes())) return &*source_;
-  const auto found = std::ranges::find_if(
-      older_sources_, [&](const WeightFile& older) { return older.state_->maps(slot.bytes()); });
-  return found == older_sources_.end() ? nullptr : &*found;
-}
-
-// Called after slots were given memory of their own.
-void Module::let_go_of_unused() {
-  if (source_ && !points_into(*source_)) source_.reset();
-  std::erase_if(older_sources_, [&](const WeightFile& older) { return !points_into(older); });
-}
-
-// Called after slots were pointed, the last time after the last; what none of them points into any
-// more is let go.
-void Module::keep_alive(const WeightFile& file) {
-  const bool is_kept = source_ && source_->state_ == file.state_;
-  if (is_kept && older_sources_.empty()) return;
-  if (source_ && !is_kept && points_into(*source_)) older_sources_.push_back(*source_);
-  source_ = file;
-  std::erase_if(older_sources_, [&](const WeightFile& older) {
-    return older.state_ == file.state_ || !points_into(older);
-  });
+void Module::take_home(Slot* slot) {
+  if (slot == nullptr || slot->home_ != nullptr) return;
+  if (home_ == nullptr) home_ = std::make_shared<SlotHome>(*this);
+  slot->home_ = home_;
 }
 
 }  // namespace weightmap

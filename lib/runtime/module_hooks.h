@@ -25,11 +25,16 @@ class HookList {
   bool empty() const { return hooks_.empty(); }
 
   // A hook may remove itself, or others.
-  template <typename... Arguments>
-  void run(Arguments&... arguments) const {
+  template <typename Call>
+  void for_each(const Call& call) const {
     const auto hooks = hooks_;
     for (const auto& [number, hook] : hooks)
-      hook(arguments...);
+      call(hook);
+  }
+
+  template <typename... Arguments>
+  void run(Arguments&... arguments) const {
+    for_each([&](const Hook& hook) { hook(arguments...); });
   }
 
  private:
@@ -56,6 +61,10 @@ struct Module::Hooks {
 // Whether a load asks the module for more than its slots.
 inline bool has_load_hooks(const Module& module) {
   return module.hooks_ != nullptr && module.hooks_->has_part_in_loading();
+}
+
+inline bool takes_extra_state(const Module& module) {
+  return module.hooks_ != nullptr && module.hooks_->set_extra_state != nullptr;
 }
 
 }  // namespace weightmap

@@ -11,6 +11,7 @@
 
 #include "weightmap/module.h"
 
+#include "base/strided.h"
 #include "base/text.h"
 #include "format/object_content.h"
 #include "format/trim.h"
@@ -67,6 +68,19 @@ Result<void> check_tensors(const SaveObject& object) {
   return {};
 }
 
+// A file holds elements at multiples of their size from where their storage begins.
+Result<void> check_places(const SaveObject& object, const SavedBytes& bytes) {
+  for (std::size_t i = 0; i < object.tensors.size(); ++i) {
+    const std::uint64_t element = addressed_bytes(object.tensors[i].view().dtype());
+    if (bytes.tensors[i].offset_bytes % element == 0) continue;
+    return Error(ErrorCode::kUnsupported, concat("tensor ", quoted(object.keys[i]),
+                                                 ": shares its storage with others at a "
+                                                 "distance that is no multiple of its elements' ",
+                                                 element, " bytes"));
+  }
+  return {};
+}
+
 // A meta tensor has no values, whatever it was made over.
 bool has_bytes(const TensorView& view) {
   return !view.has_no_values();
@@ -95,6 +109,8 @@ Result<Plan> make_plan(SaveObject& object, const SaveOptions& options) {
   const SavedBytes bytes = find_bytes(object.tensors);
   Result<format::ObjectContent> made = format::content_of(described(object, bytes));
   if (!made) return made.error();
+  const Result<void> places_ok = check_places(object, bytes);
+  if (!places_ok) return places_ok.error();
   Plan plan{.content = std::move(made->content), .segments = {}};
   plan.content.alignment_bytes = options.alignment_bytes;
   plan.content.producer = options.producer.empty() ? producer_name() : options.producer;

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <new>
 
+#include "base/checked.h"
 #include "base/strided.h"
 
 namespace weightmap {
@@ -16,14 +18,13 @@ struct Release {
   void operator()(std::byte* memory) const { ::operator delete[](memory, kAlignment); }
 };
 
-std::shared_ptr<std::byte> new_memory(std::uint64_t bytes) {
-  return {static_cast<std::byte*>(::operator new[](bytes, kAlignment)), Release()};
-}
-
-// The shape is the program's own: if memory cannot hold it, the program finds out here.
-std::uint64_t contiguous_bytes(const Slot& slot) {
-  const auto elements = static_cast<std::uint64_t>(slot.element_count());
-  return elements * addressed_bytes(slot.dtype());
+// What no memory can hold is more than any has.
+std::size_t contiguous_bytes(Dtype dtype, std::span<const std::int64_t> shape) {
+  constexpr std::uint64_t kTooMany = std::numeric_limits<std::ptrdiff_t>::max();
+  const auto elements = checked_element_count(shape);
+  if (!elements) return kTooMany;
+  const auto bytes = checked_mul(static_cast<std::uint64_t>(*elements), addressed_bytes(dtype));
+  return std::min(bytes.value_or(kTooMany), kTooMany);
 }
 
 }  // namespace
@@ -55,8 +56,12 @@ void Slot::take_own(const std::byte* data, Own own) {
   own_ = std::move(owned);
 }
 
-void Slot::take_new_memory() {
-  const std::shared_ptr<std::byte> memory = new_memory(contiguous_bytes(*this));
+std::shared_ptr<std::byte> Slot::memory_for(Dtype dtype, std::span<const std::int64_t> shape) {
+  void* const memory = ::operator new[](contiguous_bytes(dtype, shape), kAlignment, std::nothrow);
+  return {static_cast<std::byte*>(memory), Release()};
+}
+
+void Slot::take_memory(const std::shared_ptr<std::byte>& memory) {
   take_own(memory.get(), {.strides = *checked_contiguous_strides(shape()),
                           .memory = memory,
                           .storage = {},
@@ -69,9 +74,12 @@ void Slot::become(Dtype dtype, std::span<const std::int64_t> shape) {
   lazy_ = false;
 }
 
-void Slot::allocate() {
-  take_new_memory();
-  std::memset(mutable_bytes(), 0, contiguous_bytes(*this));
+bool Slot::allocate() {
+  const std::shared_ptr<std::byte> memory = memory_for(dtype(), shape());
+  if (memory == nullptr) return false;
+  std::memset(memory.get(), 0, contiguous_bytes(dtype(), shape()));
+  take_memory(memory);
+  return true;
 }
 
 void Slot::point_to(const std::byte* data) {

@@ -77,10 +77,11 @@ std::optional<Mismatch> find_load_mismatch(const Slot& slot,
   if (tensor.is_meta()) {
     return copy_failure(slot, tensor, key, "Cannot copy out of meta tensor; no data!");
   }
-  if (!slot.is_lazy() && !can_copy(tensor.dtype(), slot.dtype())) {
-    return copy_failure(slot, tensor, key,
-                        concat("no conversion from ", dtype_name(tensor.dtype()), " to ",
-                               dtype_name(slot.dtype())));
+  const Dtype to = slot.is_lazy() ? tensor.dtype() : slot.dtype();
+  if (!can_copy(tensor.dtype(), to)) {
+    return copy_failure(
+        slot, tensor, key,
+        concat("no conversion from ", dtype_name(tensor.dtype()), " to ", dtype_name(to)));
   }
   return std::nullopt;
 }

@@ -7,15 +7,12 @@
 #include "base/text.h"
 #include "format/index_view.h"
 #include "runtime/module_hooks.h"
+#include "runtime/slot_home.h"
+#include "runtime/state_keys.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap {
 namespace {
-
-// As PyTorch cuts it, whatever it ends in.
-std::string_view path_of(std::string_view prefix) {
-  return prefix.substr(0, prefix.size() - (prefix.empty() ? 0 : 1));
-}
 
 std::uint16_t flags_of(const Slot& slot, bool is_parameter, bool keep_vars) {
   if (slot.is_lazy()) return format::kUninitialized;
@@ -60,9 +57,12 @@ void StateDictWriter::enter_module() {
 
 void StateDictWriter::leave_module(Module& module, const std::string& prefix) {
   if (module.hooks_ == nullptr || module.hooks_->state_dict_post.empty()) return;
-  ModuleMetadata* metadata = into_.metadata().find(path_of(prefix));
-  ModuleMetadata gone;
-  module.hooks_->state_dict_post.run(module, into_, prefix, metadata == nullptr ? gone : *metadata);
+  // A hook may take the metadata away; the next one then has none.
+  module.hooks_->state_dict_post.for_each([&](const StateDictPostHook& hook) {
+    ModuleMetadata none;
+    ModuleMetadata* const metadata = into_.metadata().find(path_of(prefix));
+    hook(module, into_, prefix, metadata == nullptr ? none : *metadata);
+  });
 }
 
 StateTensor StateDictWriter::tensor_of(const Slot& slot, bool is_parameter, bool keep_vars) {
@@ -99,7 +99,8 @@ void Module::save_to_state_dict(StateDict& destination, std::string_view prefix,
                     StateDictWriter::tensor_of(*named.slot, i < parameter_count_, keep_vars));
   }
   if (hooks_ == nullptr || !hooks_->get_extra_state) return;
-  destination.set(concat(prefix, "_extra_state"), hooks_->get_extra_state());
+  const GetExtraState get = hooks_->get_extra_state;  // it may register another
+  destination.set(concat(prefix, kExtraState), get());
 }
 
 }  // namespace weightmap

@@ -11,8 +11,10 @@
 #include "weightmap/state_dict.h"
 
 // What user code can put between the steps of state_dict and load_state_dict, in the order of
-// events that PyTorch has. Hooks run on the calling thread; they must not register or remove
-// modules and slots meanwhile.
+// events that PyTorch has. Hooks run on the calling thread. They must not register or remove
+// modules and slots meanwhile, nor load or bind slots of the tree that is being loaded. What they
+// do besides editing what they are given, and what a `set_extra_state` does, is theirs: it stays
+// when the load fails in the end.
 namespace weightmap {
 
 class Module;

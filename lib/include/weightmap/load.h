@@ -18,7 +18,9 @@ namespace weightmap {
 // that are one in the module must be one in the file.
 // Cost: linear in the keys of both sides; nearly nothing a key when the file's order is the
 // module's, one hash look-up otherwise. Where modules have load hooks, steps or extra state, a
-// state dict of the file is made first, with its cost.
+// state dict of the file is made first, with its cost. What the file has beside its tensors
+// (numbers of a training checkpoint) takes no part, but for extra states that a module takes; to a
+// state dict every key counts.
 LoadReport bind(Module& module, const WeightFile& file, const LoadOptions& options = {});
 
 // The same from a state dict. Slots keep what owns their bytes.

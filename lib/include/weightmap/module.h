@@ -136,24 +136,20 @@ class Module {
   friend class Loader;
   friend class StateDictWriter;
   friend bool has_load_hooks(const Module& module);
+  friend bool takes_extra_state(const Module& module);
   const std::shared_ptr<Hooks>& hooks();
   bool take_name(std::string_view name);
   bool accept_name(std::string_view kind, std::string_view name);
   void add_parameter(std::string_view name, Slot* slot);
   void add_buffer(std::string_view name, Slot* slot, bool persistent);
-  bool points_into(const WeightFile& file) const;
-  void keep_alive(const WeightFile& file);
-  void let_go_of_unused();
-  const WeightFile* file_of(const Slot& slot) const;
+  void take_home(Slot* slot);
 
   // What a bind looks at stands together: a model has many modules, anywhere in memory.
   std::vector<NamedSlot> slots_;  // parameters, then buffers
   std::vector<NamedModule> children_;
   std::shared_ptr<Hooks> hooks_;  // null in most modules
   std::vector<std::string> registration_errors_;
-  // The mappings that this module's own slots point into: that of the last bind, and earlier ones.
-  std::optional<WeightFile> source_;
-  std::vector<WeightFile> older_sources_;
+  std::shared_ptr<SlotHome> home_;  // of slots that were first registered here; null: of none
   std::size_t parameter_count_ = 0;
   std::unordered_set<std::string> names_;  // of slots and children, once there are many
 };

@@ -17,6 +17,7 @@
 namespace weightmap {
 
 class Module;
+class SlotHome;
 
 // What layouts a slot takes: code that computes over values() wants contiguous elements; code that
 // follows strides takes any.
@@ -25,10 +26,10 @@ enum class SlotLayout : std::uint8_t { kContiguous, kAnyStrides };
 enum class SlotRole : std::uint8_t { kParameter, kBuffer, kNonPersistentBuffer };
 
 // The place in a module where a parameter or buffer goes: dtype and shape that it must have, and a
-// pointer to its bytes. After a bind these are the file's, which the module that the slot was first
-// registered with keeps alive; after a load they are the slot's own, or the buffer that the caller
-// gave it. Registered by address, so it neither moves nor is copied. Reading is safe from several
-// threads, binding and loading is not.
+// pointer to its bytes. After a bind these are the file's, which the slot and the module that it
+// was first registered with keep open; after a load they are the slot's own, or the buffer that the
+// caller gave it. Registered by address, so it neither moves nor is copied. Reading is safe from
+// several threads, binding and loading is not.
 class Slot {
  public:
   struct Wanted {
@@ -61,7 +62,7 @@ class Slot {
   bool is_lazy() const { return lazy_; }  // false once a tensor has come
   bool requires_grad() const { return requires_grad_ && role_ == SlotRole::kParameter; }
 
-  // Whether it has its bytes (or there are none to have: no elements).
+  // Whether it was bound, loaded or given bytes; of no elements these may be none.
   bool is_bound() const { return bound_; }
   const std::byte* bytes() const { return data_; }  // null where it has none
   // In elements. Empty where it has no bytes.
@@ -72,15 +73,18 @@ class Slot {
   // The same bytes to write to. Null where they are a file's, or not the slot's to write.
   std::byte* mutable_bytes() const { return own_ == nullptr ? nullptr : own_->writable; }
 
-  // Gives the slot zeroed memory of its own, contiguous. REQUIRES: !is_lazy().
-  void allocate();
+  // Gives the slot zeroed memory of its own, contiguous. False: there is not so much, and nothing
+  // has changed. REQUIRES: !is_lazy().
+  bool allocate();
 
   // Gives the slot bytes of the caller's, for values that do not come from a file. They must be
   // laid out as the slot wants, contiguous, and outlive the slot or the next bind or load.
+  // REQUIRES: !is_lazy().
   void point_to(const std::byte* data);
 
   // Gives the slot a buffer of the caller's that loads copy into, with any strides (in elements;
-  // without: contiguous; one a dimension). It must outlive the slot or the next bind.
+  // without: contiguous). It must outlive the slot or the next bind. REQUIRES: !is_lazy(); a stride
+  // for each dimension, none negative; no two elements in one place.
   void use_buffer(std::byte* data, std::optional<std::vector<std::int64_t>> strides = {});
 
  private:
@@ -107,7 +111,9 @@ class Slot {
   }
   bool takes_what_comes() const { return any_dtype_ || lazy_; }
   void take_own(const std::byte* data, Own own);
-  void take_new_memory();  // contiguous, with no values yet
+  // Contiguous, with no values yet. Null: there is not so much.
+  static std::shared_ptr<std::byte> memory_for(Dtype dtype, std::span<const std::int64_t> shape);
+  void take_memory(const std::shared_ptr<std::byte>& memory);
   void become(Dtype dtype, std::span<const std::int64_t> shape);
   void set_shape(std::span<const std::int64_t> shape);
 
@@ -118,7 +124,7 @@ class Slot {
   const std::byte* data_ = nullptr;
   const std::int64_t* strides_ = nullptr;  // rank_ of them; null: not bound, or none
   std::unique_ptr<Own> own_;
-  Module* home_ = nullptr;  // the first module that it was registered with
+  std::shared_ptr<SlotHome> home_;  // of the first module that it was registered with
   std::size_t alignment_bytes_ = 1;
   std::uint32_t row_ = 0;   // a hint for finding ties, of no meaning between binds
   std::uint32_t rank_ = 0;  // number of dimensions
