@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parts of a module's state, by name: parameters, buffers, children, one of them under two
-// names, and a tensor that is none of them: net FILE
+// names, and a tensor that is none of them. Then the module is saved again: net FILE TARGET
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "weightmap/load.h"
+#include "weightmap/save.h"
 
 namespace {
 
@@ -92,7 +93,7 @@ int fail(const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return fail("usage: net FILE");
+  if (argc != 3) return fail("usage: net FILE TARGET");
   const auto file = weightmap::WeightFile::open(argv[1]);
   if (!file) return fail(file.error().message());
 
@@ -102,7 +103,9 @@ int main(int argc, char** argv) {
   const auto report = weightmap::bind(net, *file);
   if (!report.ok()) return fail(report.text());
   print_state_dict(net.state_dict());
-  return net.fc.weight.data() == file->find("f3.weight")->values<float>().value().data()
-             ? 0
-             : fail("the tie was lost");
+
+  // What PyTorch's own state dict was converted to.
+  const auto saved = weightmap::save(net, argv[2]);
+  if (!saved) return fail(saved.error().message());
+  return saved->digest == file->digest() ? 0 : fail("what was saved is not what was bound");
 }
