@@ -2,9 +2,11 @@
 #include "format/object_content.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -173,28 +175,52 @@ void add_modules(const Names& names, Content& content) {
   }
 }
 
-// Children stand before parents, so one pass down from the root finds all that it reaches.
-std::vector<bool> reachable_from(const ValueGraph& graph, std::uint32_t root) {
-  std::vector<bool> reached(graph.size(), false);
-  reached[root] = true;
-  for (std::uint32_t node = root + 1; node-- > 0;) {
-    if (!reached[node]) continue;
-    for (const std::uint32_t child : graph.children(node))
-      reached[child] = true;
+// Of these, one stands for all that are equal, as in Python for most of them.
+bool has_no_identity(const ValueNode& node) {
+  switch (node.kind) {
+    case ValueKind::kNone:
+    case ValueKind::kBool:
+    case ValueKind::kInt:
+    case ValueKind::kStr: return true;
+    case ValueKind::kTuple: return node.child_count == 0;
+    default: return false;
   }
-  return reached;
+}
+
+// All below the root, children before parents, as a walk comes by their ends: the same content has
+// the same order, whatever made the graph.
+std::vector<std::uint32_t> nodes_below(const ValueGraph& graph, std::uint32_t root) {
+  struct Visit {
+    std::uint32_t node = 0;
+    std::size_t next = 0;
+  };
+  std::vector<bool> is_known(graph.size(), false);
+  is_known[root] = true;
+  std::vector<Visit> open{{.node = root}};
+  std::vector<std::uint32_t> found;
+  while (!open.empty()) {
+    Visit& last = open.back();
+    const auto children = graph.children(last.node);
+    if (last.next == children.size()) {
+      found.push_back(last.node);
+      open.pop_back();
+    } else if (const std::uint32_t child = children[last.next++]; !is_known[child]) {
+      is_known[child] = true;
+      open.push_back({.node = child});
+    }
+  }
+  return found;
 }
 
 Result<void> copy_values(const Object& object,
                          const EntryList::Numbers& numbers,
                          ObjectContent& made) {
   const ValueGraph& graph = object.values;
-  const std::vector<bool> reached = reachable_from(graph, object.root);
   std::vector<std::uint32_t> copies(graph.size(), kAbsent);
+  std::map<std::tuple<ValueKind, std::uint64_t, std::string_view>, std::uint32_t> shared;
   std::vector<std::uint32_t> children;
   ValueGraph& copy = made.content.values;
-  for (std::uint32_t node = 0; node <= object.root; ++node) {
-    if (!reached[node]) continue;
+  for (const std::uint32_t node : nodes_below(graph, object.root)) {
     const ValueNode& from = graph.node(node);
     children.clear();
     for (const std::uint32_t child : graph.children(node))
@@ -208,8 +234,13 @@ Result<void> copy_values(const Object& object,
       }
       number = named->second;
     }
-    copies[node] =
-        copy.add_node(from.kind, number, children, graph.text(node), from.has_attributes);
+    const std::string_view text = graph.text(node);
+    if (has_no_identity(from)) {
+      const auto [known, is_new] = shared.try_emplace({from.kind, number, text}, copy.size());
+      copies[node] = known->second;
+      if (!is_new) continue;
+    }
+    copies[node] = copy.add_node(from.kind, number, children, text, from.has_attributes);
   }
   for (std::uint32_t& node : made.composite_nodes)
     node = copies[node];

@@ -42,7 +42,8 @@ struct ObjectContent {
 // One entry a name (naming.h), one segment a storage that a named tensor lies in, whole, in the
 // order of first use, so that ties and views stay what they are. A composite is one name; its parts
 // are entries `<name>.<role>`, with a `_` more for as long as that is another's name. The values
-// below the root come along. Errors: kUnsupported.
+// below the root come along in an order that is theirs alone: the same content, whatever made it,
+// is the same. Errors: kUnsupported.
 Result<ObjectContent> content_of(const Object& object);
 
 }  // namespace weightmap::format

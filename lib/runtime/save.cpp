@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "format/object_content.h"
 #include "format/trim.h"
+#include "runtime/module_walk.h"
 #include "runtime/save_bytes.h"
 #include "runtime/save_object.h"
 #include "runtime/target_file.h"
@@ -164,9 +165,13 @@ Result<SaveReport> save(const StateDict& state_dict,
 }
 
 Result<SaveReport> save(Module& module, const std::string& target, const SaveOptions& options) {
-  if (!module.registration_errors().empty()) {
-    return Error(ErrorCode::kInvalidArgument,
-                 concat(target, ": ", module.registration_errors().front()));
+  std::vector<std::string> errors;
+  ModuleWalk walk(module, "");
+  for (; !walk.is_done(); walk.advance())
+    note_registration_errors(walk, errors);
+  note_loops(walk, errors);
+  if (!errors.empty()) {
+    return Error(ErrorCode::kInvalidArgument, concat(target, ": ", errors.front()));
   }
   return save(module.state_dict({.keep_vars = options.keep_vars}), target, options);
 }

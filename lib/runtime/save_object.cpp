@@ -25,7 +25,7 @@ class ObjectBuilder {
     std::vector<std::uint32_t> items;
     for (const auto& [key, item] : state_dict) {
       key_ = key;
-      items.push_back(object_.values.add_text(ValueKind::kStr, key));
+      items.push_back(add_text(key));
       const Result<std::uint32_t> node = add(item);
       if (!node) return node.error();
       items.push_back(*node);
@@ -104,19 +104,18 @@ class ObjectBuilder {
     std::ranges::sort(nodes);  // children before parents
     std::vector<std::uint32_t> children;
     for (const std::uint32_t node : nodes) {
-      const ValueNode& value = from.node(node);
+      ValueNode value = from.node(node);
       const auto place = static_cast<std::uint32_t>(value.number);
       children.clear();
       for (const std::uint32_t child : from.children(node))
         children.push_back(copies[child]);
-      std::uint64_t number = value.number;
       if (value.kind == ValueKind::kTensor && children.empty()) {
         copies[node] = add_tensor(tensor_of(place));
         continue;
       }
-      if (value.kind == ValueKind::kTensor) number = number_of(tensor_of(place));
-      if (value.kind == ValueKind::kComposite) number = number_of(composite_of(place));
-      copies[node] = object_.values.add_node(value.kind, number, children, from.text(node),
+      if (value.kind == ValueKind::kTensor) value.number = number_of(tensor_of(place));
+      if (value.kind == ValueKind::kComposite) value.number = number_of(composite_of(place));
+      copies[node] = object_.values.add_node(value.kind, value.number, children, from.text(node),
                                              value.has_attributes);
     }
     return copies[root];
@@ -159,11 +158,11 @@ class ObjectBuilder {
 
   // {'_metadata': {path: {'version': 1, ...}}}
   std::uint32_t add_metadata(const OrderedMap<ModuleMetadata>& metadata) {
-    const std::uint32_t name = object_.values.add_text(ValueKind::kStr, "_metadata");
+    const std::uint32_t name = add_text("_metadata");
     std::vector<std::uint32_t> modules;
     for (const auto& [path, module] : metadata) {
       key_ = path;
-      modules.push_back(object_.values.add_text(ValueKind::kStr, path));
+      modules.push_back(add_text(path));
       modules.push_back(add_module(module));
     }
     const std::uint32_t attribute[] = {name,
@@ -174,22 +173,19 @@ class ObjectBuilder {
   std::uint32_t add_module(const ModuleMetadata& module) {
     std::vector<std::uint32_t> items;
     if (module.version) {
-      items.push_back(word("version"));
+      items.push_back(add_text("version"));
       items.push_back(
           object_.values.add_number(ValueKind::kInt, static_cast<std::uint64_t>(*module.version)));
     }
     for (const auto& [key, value] : module.values) {
-      items.push_back(word(key));
+      items.push_back(add_text(key));
       items.push_back(add_value(value));
     }
     return object_.values.add_parent(ValueKind::kDict, items);
   }
 
-  // What Python has as one string, and so does a pickle.
-  std::uint32_t word(std::string_view text) {
-    const auto [known, is_new] = words_.try_emplace(std::string(text), kNowhere);
-    if (is_new) known->second = object_.values.add_text(ValueKind::kStr, text);
-    return known->second;
+  std::uint32_t add_text(std::string_view text) {
+    return object_.values.add_text(ValueKind::kStr, text);
   }
 
   SaveObject object_;
@@ -198,7 +194,6 @@ class ObjectBuilder {
   std::map<std::pair<const std::byte*, std::uint32_t>, std::uint32_t> composite_nodes_;
   std::unordered_map<const ValueGraph*, std::uint32_t> value_nodes_;
   std::unordered_map<const std::byte*, SourceValues> files_;
-  std::unordered_map<std::string, std::uint32_t> words_;
 };
 
 }  // namespace

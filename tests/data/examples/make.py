@@ -4,7 +4,6 @@
 Needs torch 2.13.0. Run here: python make.py
 """
 
-import json
 from pathlib import Path
 
 import torch
@@ -37,14 +36,20 @@ class Classifier(nn.Module):
 
 def write_net():
     net = Net()
-    torch.save(net.state_dict(), HERE / "net.pt")
-    names = {
-        "state_dict": list(net.state_dict()),
-        "parameters": [name for name, _ in net.named_parameters()],
-        "buffers": [name for name, _ in net.named_buffers()],
-        "versions": {path: entry["version"] for path, entry in net.state_dict()._metadata.items()},
-    }
-    (HERE / "net.json").write_text(json.dumps(names, indent=1) + "\n", encoding="utf-8")
+    state_dict = net.state_dict()
+    torch.save(state_dict, HERE / "net.pt")
+    with open(HERE / "net.txt", "w", encoding="utf-8") as out:
+        print("parameters", *(name for name, _ in net.named_parameters()), file=out)
+        print("buffers", *(name for name, _ in net.named_buffers()), file=out)
+        for key, tensor in state_dict.items():
+            print(f"{key} {list(tensor.shape)} {tensor.flatten()[0]:.4f}", file=out)
+        for path, entry in state_dict._metadata.items():
+            print(f"version {path!r} {entry['version']}", file=out)
+        first = {}
+        for key, tensor in state_dict.items():
+            other = first.setdefault(tensor.data_ptr(), key)
+            if other != key:
+                print(f"{key} is {other}", file=out)
 
 
 def write_classifier():
