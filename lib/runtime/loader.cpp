@@ -93,7 +93,14 @@ bool Loader::keeps_tie(std::uint32_t row, std::uint32_t source) {
 bool Loader::breaks_tie(const Row& twin, std::uint32_t source) const {
   const TensorView first = tensor(twin.source);
   const TensorView second = tensor(source);
-  return first.data() != second.data() || !std::ranges::equal(first.strides(), second.strides());
+  // There is nothing to be one, or two, in empty tensors.
+  const bool is_elsewhere = first.data() != second.data() && second.element_count() > 0;
+  if (is_elsewhere || first.dtype() != second.dtype()) return true;
+  const Slot& slot = *twin.slot;
+  if (slot.is_lazy() && !std::ranges::equal(first.shape(), second.shape())) return true;
+  // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
+  const std::size_t rank = slot.is_lazy() ? second.shape().size() : slot.shape().size();
+  return !std::ranges::equal(first.strides().first(rank), second.strides().first(rank));
 }
 
 void Loader::finish(std::span<const std::string> registration_errors, std::size_t slot_count) {
