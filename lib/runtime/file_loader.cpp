@@ -180,19 +180,26 @@ void FileLoader::collect_unexpected(std::string_view name, bool is_taken) {
   report_.unexpected_.emplace_back(name.substr(options_.prefix.size()));
 }
 
-// PyTorch asks each module about the keys that begin with its name, parents first, and nobody about
-// those of a child that is none.
+// PyTorch asks each module about the keys that begin with its name, parents first, about its extra
+// state before all others, and nobody about those of a child that is none.
 void FileLoader::order_unexpected() {
   if (root_ == nullptr || report_.unexpected_.empty()) return;
+  struct Homed {
+    std::pair<std::uint32_t, bool> place;
+    std::string key;
+  };
   const KeyHomes homes(*root_);
-  std::vector<std::pair<std::uint32_t, std::string>> homed;
+  std::vector<Homed> homed;
   for (std::string& key : report_.unexpected_) {
-    if (const auto home = homes.home(key)) homed.emplace_back(*home, std::move(key));
+    const auto home = homes.home(key);
+    if (!home) continue;
+    const std::pair place{*home, !homes.is_extra_state(key)};
+    homed.push_back({place, std::move(key)});
   }
-  std::ranges::stable_sort(homed, {}, &std::pair<std::uint32_t, std::string>::first);
+  std::ranges::stable_sort(homed, {}, &Homed::place);
   report_.unexpected_.clear();
-  for (auto& [home, key] : homed)
-    report_.unexpected_.push_back(std::move(key));
+  for (Homed& one : homed)
+    report_.unexpected_.push_back(std::move(one.key));
 }
 
 // Slots, then the homes that they lead to.

@@ -29,4 +29,11 @@ std::optional<std::uint32_t> KeyHomes::home(std::string_view key) const {
   return deepest;
 }
 
+bool KeyHomes::is_extra_state(std::string_view key) const {
+  constexpr std::string_view kExtraState = "_extra_state";
+  if (!key.ends_with(kExtraState)) return false;
+  key.remove_suffix(kExtraState.size());
+  return modules_.contains(std::string(key));
+}
+
 }  // namespace weightmap

@@ -21,6 +21,9 @@ class KeyHomes {
   // registered as none: nobody is asked about it. Cost: a look-up a dot.
   std::optional<std::uint32_t> home(std::string_view key) const;
 
+  // Whether a key is the extra state of the module that is its home.
+  bool is_extra_state(std::string_view key) const;
+
  private:
   std::unordered_map<std::string, std::optional<std::uint32_t>> modules_;  // by "layers.0."
 };

@@ -2,6 +2,7 @@
 #include "runtime/loader.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -23,16 +24,33 @@ std::string key_list(std::string_view title, std::span<const std::string> keys) 
   return text + ". ";
 }
 
+bool overlap(std::span<const std::byte> a, std::span<const std::byte> b) {
+  return std::less()(a.data(), b.data() + b.size()) && std::less()(b.data(), a.data() + a.size());
+}
+
+std::span<const std::byte> extent_of(const Slot& slot) {
+  return TensorView({.dtype = slot.dtype(),
+                     .shape = slot.shape(),
+                     .strides = slot.strides(),
+                     .data = slot.bytes()})
+      .extent();
+}
+
 void copy_into(const Slot& to, const TensorView& from) {
   // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
   const auto strides = from.strides().first(to.shape().size());
   const bool is_itself = from.data() == to.bytes() && from.dtype() == to.dtype() &&
-                         std::ranges::equal(strides, to.strides());
+                         std::ranges::equal(strides, to.strides()) && !from.is_conj() &&
+                         !from.is_neg();
   if (is_itself) return;
+  // A state dict may hold views of the very memory that its module loads into.
+  std::vector<std::byte> apart;
+  if (overlap(from.extent(), extent_of(to)))
+    apart.assign(from.extent().begin(), from.extent().end());
   copy_elements({.dtype = from.dtype(),
                  .shape = to.shape(),
                  .strides = strides,
-                 .data = from.data(),
+                 .data = apart.empty() ? from.data() : apart.data(),
                  .conj = from.is_conj(),
                  .neg = from.is_neg()},
                 {.dtype = to.dtype(), .strides = to.strides(), .data = to.mutable_bytes()});
@@ -87,7 +105,14 @@ bool Loader::keeps_tie(std::uint32_t row, std::uint32_t source) {
 bool Loader::breaks_tie(const Row& twin, std::uint32_t source) const {
   const TensorView first = tensor(twin.source);
   const TensorView second = tensor(source);
-  return first.data() != second.data() || !std::ranges::equal(first.strides(), second.strides());
+  // There is nothing to be one, or two, in empty tensors.
+  const bool is_elsewhere = first.data() != second.data() && second.element_count() > 0;
+  if (is_elsewhere || first.dtype() != second.dtype()) return true;
+  const Slot& slot = *twin.slot;
+  if (slot.is_lazy() && !std::ranges::equal(first.shape(), second.shape())) return true;
+  // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
+  const std::size_t rank = slot.is_lazy() ? second.shape().size() : slot.shape().size();
+  return !std::ranges::equal(first.strides().first(rank), second.strides().first(rank));
 }
 
 void Loader::finish(std::span<const std::string> registration_errors, std::size_t slot_count) {

@@ -21,14 +21,16 @@ Mismatch mismatch(std::string_view key, Reason reason, const Pieces&... pieces) 
   return {.key = std::string(key), .reason = reason, .text = concat(pieces...)};
 }
 
-// PyTorch's words for what `copy_` throws.
+// PyTorch's words for what `copy_` throws. The shapes fit by then; one of shape [1] for a 0-dim
+// slot has become its element.
 Mismatch copy_failure(const Slot& slot,
                       const TensorView& tensor,
                       std::string_view key,
                       std::string_view what) {
+  const std::string size = size_text(slot.is_lazy() ? tensor.shape() : slot.shape());
   return mismatch(key, Reason::kValues, "While copying the parameter named \"", key,
-                  "\", whose dimensions in the model are ", size_text(slot.shape()),
-                  " and whose dimensions in the checkpoint are ", size_text(tensor.shape()),
+                  "\", whose dimensions in the model are ", size,
+                  " and whose dimensions in the checkpoint are ", size,
                   ", an exception occurred : ('", what, "',).");
 }
 

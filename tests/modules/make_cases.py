@@ -1,204 +1,226 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random module trees and state dicts, and what real PyTorch says of them: make_cases.py SEED COUNT > cases.json
+"""Random module trees and state dicts, and what real PyTorch makes of them: make_cases.py SEED COUNT [KEEP] > cases
 
-Needs PyTorch 2.13. Each case is a tree (slots with shapes, ties, none, buffers that are not persistent,
-modules under several names), the names that named_parameters and its like give, a state dict after some
-edits, and the outcome of load_state_dict(assign=True): missing and unexpected keys, or the error's text.
-"""
+Needs PyTorch 2.13. README.md has what a case is. KEEP: of the cases only so many, the first ones that have what is
+rare. What they cover goes to stderr; it is an error when an edit, a hook or a difference is not among them."""
 
+import collections
 import json
 import random
 import sys
+import warnings
 
 import torch
 
-NAMES = ["a", "b", "fc", "weight", "bias", "0", "1", "10", "head", "layer_norm", "ü", "with space"]
-SHAPES = [[], [1], [2], [3], [2, 3], [3, 2], [1, 1], [4, 1, 2]]
+import differences
+import edits
+import hooks
+from memory import Facts, Memory
+from outcomes import Load
+from trees import Built, Tree
+
+NAMINGS = [(prefix, recurse, once) for prefix in ("", "p", "q.r") for recurse in (True, False) for once in (True, False)]
 
 
-class Net(torch.nn.Module):
-    pass
+def names_of(root, naming):
+    prefix, recurse, once = naming
+    options = {"prefix": prefix, "recurse": recurse, "remove_duplicate": once}
+    modules = [n for n, _ in root.named_modules(prefix=prefix, remove_duplicate=once)] if recurse else [prefix]
+    parameters = [name for name, _ in root.named_parameters(**options)]
+    return [list(naming), parameters, [name for name, _ in root.named_buffers(**options)], modules]
 
 
-class Tree:
-    """A description that both this script and the replay build a module from."""
+def described_item(value, memory):
+    return memory.describe(value) if isinstance(value, torch.Tensor) else ["value", value]
 
+
+def described(state_dict, memory):
+    items = [[key, described_item(value, memory)] for key, value in state_dict.items()]
+    metadata = getattr(state_dict, "_metadata", None)
+    return items, None if metadata is None else [[path, dict(module)] for path, module in metadata.items()]
+
+
+class Case:
     def __init__(self, rng):
         self.rng = rng
-        self.shapes = []  # by slot
-        self.modules = []  # parents after none of their children that are reused: no loops
-        self.grow(depth=0)
+        self.facts = Facts()
+        self.tree = Tree(rng, self.facts)
+        self.strict = rng.random() < 0.6
+        self.differences = set()
+        source, memory = self.source()
+        self.names = [names_of(source.root, naming) for naming in rng.sample(NAMINGS, 2)]
+        self.children = [name for name, _ in source.root.named_children()]
+        self.edit(source, memory)
+        # From here on what a case says is fixed: storages that are made now stem from hooks.
+        self.facts.given = len(self.facts.storages)
+        self.saves = self.record_saves()
+        self.outcomes = {}
+        self.overruled = set()  # of which only what PyTorch did is told
+        for mode, ours in (("copy", "load"), ("assign", "bind")):
+            self.record_loads(mode, ours)
+        for mode in self.overruled:
+            for key in ("log", "matched", "mismatched"):
+                self.outcomes[mode].pop(key, None)
 
-    def name(self, taken):
-        free = [name for name in NAMES if name not in taken]
-        name = self.rng.choice(free)
-        taken.add(name)
-        return name
+    def source(self):
+        memory = Memory(self.facts)
+        return Built(self.tree, [memory.make(slot["source"]) for slot in self.tree.slots]), memory
 
-    def slot(self, is_parameter):
-        if self.rng.random() < 0.12:
-            return None
-        same_kind = [slot for slot, (_, kind) in enumerate(self.shapes) if kind == is_parameter]
-        if same_kind and self.rng.random() < 0.15:
-            return self.rng.choice(same_kind)
-        self.shapes.append((self.rng.choice(SHAPES), is_parameter))
-        return len(self.shapes) - 1
+    def edit(self, source, memory):
+        editor = edits.Editor(self.tree, source, memory, self.rng)
+        editor.run()
+        self.edits = editor.edits
+        self.entries, self.metadata = described(editor.state_dict, memory)
+        prefix = self.rng.choice(editor.paths + ["module.", "model.", "a."])
+        torch.nn.modules.utils.consume_prefix_in_state_dict_if_present(editor.state_dict, prefix)
+        consumed = described(editor.state_dict, memory)
+        self.consumed = [prefix, *(consumed if consumed != (self.entries, self.metadata) else ())]
 
-    def child(self, depth):
-        if self.rng.random() < 0.1:
-            return None
-        finished = [number for number, module in enumerate(self.modules) if module["done"]]
-        if finished and self.rng.random() < 0.15:
-            return self.rng.choice(finished)
-        return self.grow(depth + 1)
+    def make_state_dict(self, entries, memory):
+        make = lambda item: item[1] if isinstance(item, list) else memory.make(item)
+        state_dict = collections.OrderedDict((key, make(item)) for key, item in entries)
+        if self.metadata is not None:
+            state_dict._metadata = collections.OrderedDict((path, dict(module)) for path, module in self.metadata)
+        return state_dict
 
-    def grow(self, depth):
-        number = len(self.modules)
-        module = {"parameters": [], "buffers": [], "children": [], "done": False}
-        self.modules.append(module)
-        taken = set()
-        for _ in range(self.rng.randrange(4)):
-            module["parameters"].append([self.name(taken), self.slot(True)])
-        for _ in range(self.rng.randrange(3)):
-            persistent = self.rng.random() < 0.7
-            module["buffers"].append([self.name(taken), self.slot(False), persistent])
-        for _ in range(self.rng.randrange(4 - depth) if depth < 4 else 0):
-            name = self.name(taken)
-            module["children"].append([name, self.child(depth)])
-        module["done"] = True
-        return number
+    def record_saves(self):
+        source, memory = self.source()
+        saves = []
+        prefix = self.rng.choice(["", "model.", "p"])
+        for options in ({"prefix": "", "keep_vars": False}, {"prefix": prefix, "keep_vars": self.rng.random() < 0.6}):
+            before = None
+            destination = self.destination(memory, prefix) if saves and self.rng.random() < 0.5 else None
+            if destination is not None:
+                before = described(destination, memory)
+            state_dict = source.root.state_dict(destination=destination, **options)
+            items, metadata = described(state_dict, memory)
+            saves.append({**options, "before": before, "items": items, "metadata": metadata, "log": list(source.log)})
+            source.log.clear()
+        return saves
 
-    def build(self):
-        slots = [
-            torch.nn.Parameter(torch.zeros(shape)) if is_parameter else torch.zeros(shape)
-            for shape, is_parameter in self.shapes
-        ]
-        built = [Net() for _ in self.modules]
-        pick = lambda all_of_them, number: None if number is None else all_of_them[number]
-        for module, described in zip(built, self.modules):
-            for name, slot in described["parameters"]:
-                module.register_parameter(name, pick(slots, slot))
-            for name, slot, persistent in described["buffers"]:
-                module.register_buffer(name, pick(slots, slot), persistent)
-            for name, child in described["children"]:
-                module.register_module(name, pick(built, child))
-        return built[0]
+    def destination(self, memory, prefix):
+        """One that has entries already, perhaps under the tree's own names."""
+        own = self.tree.modules[0]["parameters"] or [["a"]]
+        some = memory.make(self.tree.slots[0]["source"]) if self.tree.slots else 1
+        destination = collections.OrderedDict([("here.before", some), (prefix + own[0][0], 3)])
+        destination._metadata = collections.OrderedDict([("here", {"version": 4, "note": 7}), ("", {"version": 8})])
+        return destination
+
+    def record_loads(self, mode, ours):
+        plain = Load(self, mode, ours=False, entries=self.entries)
+        self.outcomes[mode] = plain.run()
+        self.record_ours(ours, mode, plain, self.entries, fallback=mode)
+        tensors = [[key, item] for key, item in self.entries if not isinstance(item, list)]
+        if len(tensors) < len(self.entries) and not self.has_load_hooks() and "target_itself" not in self.edits:
+            self.record_ours(ours + "_file", mode, plain, tensors, fallback=ours if ours in self.outcomes else mode)
+            if ours + "_file" in self.outcomes:
+                self.outcomes[ours + "_file"]["differences"].append("tensors_only")
+                self.differences.add("tensors_only")
+
+    def record_ours(self, route, mode, plain, entries, fallback):
+        load = Load(self, mode, ours=True, entries=entries)
+        outcome = load.run()
+        found = load.differences | plain.differences
+        if "missing" not in self.outcomes[mode]:
+            found.discard("tie_kept")  # PyTorch did not come as far
+        self.differences |= found
+        known = {key: value for key, value in self.outcomes[fallback].items() if key != "differences"}
+        if outcome != known or "nothing" in outcome:
+            assert found - differences.SILENT or "nothing" in outcome or entries is not self.entries, (known, outcome)
+            self.outcomes[route] = {**outcome, "differences": sorted(found)}
+            if entries is self.entries:
+                self.overruled.add(mode)
+        else:
+            self.outcomes[fallback].setdefault("differences", sorted(found))
+
+    def has_load_hooks(self):
+        """Whether a file is loaded by way of its state dict."""
+        hooked = [hook for module in self.tree.modules for hook in module["hooks"]]
+        is_asked = any(hook[0].startswith("load") or (hook[0] == "extra" and hook[2]) for hook in hooked)
+        return is_asked or any(module["kind"] in ("BatchNorm1d", "weight_norm") for module in self.tree.modules)
 
     def as_json(self):
-        modules = [{k: v for k, v in module.items() if k != "done"} for module in self.modules]
-        return {"shapes": [shape for shape, _ in self.shapes], "modules": modules}
+        return {
+            "edits": self.edits,
+            "storages": [content.hex() for content in self.facts.storages],
+            "given": self.facts.given,
+            "tensors": self.facts.tensors,
+            **self.tree.as_json(),
+            "names": self.names,
+            "children": self.children,
+            "saves": self.saves,
+            "entries": self.entries,
+            "metadata": self.metadata,
+            "consumed": self.consumed,
+            "strict": self.strict,
+            # What lies in the module's own memory lies apart once it is saved.
+            "memory_only": "target_itself" in self.edits,
+            "outcomes": self.outcomes,
+        }
 
 
-def strange_names(tree, rng):
-    """Names that no slot has, but that come near to some."""
-    root = tree.build()
-    paths = [name + "." if name else "" for name, _ in root.named_modules(remove_duplicate=False)]
-    path = rng.choice(paths)
-    described = tree.modules[0]
-    nones = [name for name, child in described["children"] if child is None]
-    return rng.choice(
-        [path + "strange", path + rng.choice(NAMES), path + "weight.extra", path + "a.b.c", path.rstrip(".") or "x"]
-        + [none + ".foo" for none in nones]
-        + [path + "x."]
-        + [name + ".x.y" for name, _ in root.named_parameters()]
-    )
+class Coverage:
+    EVERY = {"edit": edits.NAMES, "hook": hooks.REPERTOIRE, "difference": differences.NAMES}
+
+    def __init__(self):
+        self.counts = {kind: collections.Counter() for kind in self.EVERY}
+
+    @staticmethod
+    def of(case):
+        hooked = {hook[0] for module in case.tree.modules for hook in module["hooks"]}
+        return {"edit": set(case.edits), "hook": hooked, "difference": case.differences}
+
+    def add(self, case):
+        for kind, names in self.of(case).items():
+            self.counts[kind].update(names)
+
+    def is_rare(self, case, enough):
+        return any(self.counts[kind][name] < enough for kind, names in self.of(case).items() for name in names)
+
+    def tell(self):
+        for kind, names in self.EVERY.items():
+            print(f"cases by {kind}:", ", ".join(f"{name} {self.counts[kind][name]}" for name in names), file=sys.stderr)
+
+    def check(self):
+        for kind, names in self.EVERY.items():
+            absent = [name for name in names if not self.counts[kind][name]]
+            assert not absent, f"no case has the {kind} {absent}"
 
 
-def edited(tree, rng):
-    entries = [[name, tensor] for name, tensor in tree.build().state_dict().items()]
-    for _ in range(rng.choice([0, 1, 1, 2, 4])):
-        edit = rng.choice(["drop", "add", "rename", "reshape", "shuffle"])
-        if edit == "add":
-            entries.insert(rng.randrange(len(entries) + 1), [strange_names(tree, rng), torch.zeros(2)])
-        elif edit == "shuffle":
-            rng.shuffle(entries)
-        elif entries and edit == "drop":
-            entries.pop(rng.randrange(len(entries)))
-        elif entries and edit == "rename":
-            rng.choice(entries)[0] = strange_names(tree, rng)
-        elif entries and edit == "reshape":
-            entry = rng.choice(entries)
-            # Not a 0-dim tensor as one of one element: that fits.
-            shapes = [shape for shape in SHAPES if shape != list(entry[1].shape)]
-            entry[1] = torch.zeros(rng.choice(shapes))
-    unique = {}
-    for name, tensor in entries:
-        unique.setdefault(name, tensor)
-    return unique
+def text_of(case):
+    return json.dumps(case.as_json(), ensure_ascii=False, separators=(",", ":"))
 
 
-def breaks_a_tie(tree, entries):
-    """A slot that has two names and two different tensors: refused by a bind, not by PyTorch."""
-    seen = {}
-    root = tree.build()
-    slots = list(root.named_parameters(remove_duplicate=False)) + list(root.named_buffers(remove_duplicate=False))
-    for name, slot in slots:
-        if name in entries:
-            tensor = entries[name]
-            if seen.setdefault(id(slot), tensor) is not tensor:
-                first = seen[id(slot)]
-                if first.data_ptr() != tensor.data_ptr() or first.shape != tensor.shape:
-                    return True
-    return False
-
-
-def outcome(tree, entries, strict, assign):
-    try:
-        result = tree.build().load_state_dict(dict(entries), strict=strict, assign=assign)
-    except RuntimeError as error:
-        return {"error": str(error)}
-    return {"missing": result.missing_keys, "unexpected": result.unexpected_keys}
-
-
-def names_of(root):
-    names = {}
-    for prefix, recurse, once in [("", True, True), ("p", True, True), ("", False, True), ("q.r", True, False)]:
-        options = {"prefix": prefix, "recurse": recurse, "remove_duplicate": once}
-        modules = [n for n, _ in root.named_modules(prefix=prefix, remove_duplicate=once)] if recurse else [prefix]
-        names[json.dumps([prefix, recurse, once])] = [
-            [name for name, _ in root.named_parameters(**options)],
-            [name for name, _ in root.named_buffers(**options)],
-            modules,
-        ]
-    return names
-
-
-def storages(entries):
-    numbers = {}
-    return [
-        [name, list(tensor.shape), numbers.setdefault(tensor.untyped_storage().data_ptr(), len(numbers))]
-        for name, tensor in entries.items()
-    ]
-
-
-def case(rng):
-    while True:
-        tree = Tree(rng)
-        entries = edited(tree, rng)
-        if not breaks_a_tie(tree, entries):
-            break
-    strict = rng.random() < 0.6
-    found = outcome(tree, entries, strict, assign=True)
-    assert found == outcome(tree, entries, strict, assign=False)
-    root = tree.build()
-    return {
-        **tree.as_json(),
-        "names": names_of(root),
-        "children_once": [name for name, _ in root.named_children()],
-        "entries": storages(entries),
-        "strict": strict,
-        "outcome": found,
-    }
+def cases(seed, count, keep, coverage):
+    """All, or `keep` small ones: such as have what fewer than four before have, then any."""
+    rng = random.Random(seed)
+    kept = 0
+    for number in range(count):
+        case = Case(rng)
+        text = text_of(case)
+        must = keep - kept >= count - number
+        if must or (len(text) < 8000 and coverage.is_rare(case, enough=4)):
+            coverage.add(case)
+            kept += 1
+            yield text
+        if kept == keep:
+            return
 
 
 def main():
     assert torch.__version__.startswith("2.13."), torch.__version__
-    rng = random.Random(int(sys.argv[1]))
-    print("[")
-    for number in range(int(sys.argv[2])):
-        text = json.dumps(case(rng), ensure_ascii=False, separators=(",", ":"))
-        print(text, end="\n" if number + 1 == int(sys.argv[2]) else ",\n")
-    print("]")
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", "Casting complex values to real")
+    seed, count = int(sys.argv[1]), int(sys.argv[2])
+    keep = int(sys.argv[3]) if len(sys.argv) > 3 else count
+    coverage = Coverage()
+    separator = "[\n"
+    for text in cases(seed, count, keep, coverage):
+        print(separator + text, end="")
+        separator = ",\n"
+    print("\n]")
+    coverage.tell()
+    coverage.check()
 
 
 main()

@@ -1,172 +1,200 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds the module trees of a file of cases (make_cases.py), asks each for its names, binds each
-// to its state dict, and holds what happens against what PyTorch recorded: replay CASES.
+// Builds the module trees of a file of cases (make_cases.py), makes state dicts of them and loads
+// others into them by every route that there is, and holds what happens against what PyTorch
+// recorded: replay CASES.
 #include <algorithm>
-#include <cstdint>
 #include <cstdio>
-#include <deque>
 #include <fstream>
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "weightmap/load.h"
+#include "weightmap/save.h"
 
-#include "support/built_file.h"
-#include "support/names.h"
+#include "modules/comparison.h"
+#include "modules/differences.h"
+#include "support/temp_dir.h"
 
 namespace weightmap::tests {
 namespace {
 
-using Json = nlohmann::json;
-using Strings = std::vector<std::string>;
-
-struct Net : Module {
-  std::string class_name() const override { return "Net"; }
+// How a state dict comes to a module. `outcomes`: what is stated for it, by the first of these
+// names that the case has; the last is PyTorch's own.
+struct Route {
+  const char* name;
+  bool assign;
+  bool is_file;
+  const char* prefix;  // before every key, and taken off again
+  std::vector<std::string> outcomes;
 };
 
-Slot::Wanted wanted(const Json& shape) {
-  return {.dtype = Dtype::kFloat32,
-          .shape = shape.get<std::vector<std::int64_t>>(),
-          .role = SlotRole::kParameter,
-          .layout = SlotLayout::kContiguous,
-          .alignment_bytes = 4};
+const std::vector<Route> kRoutes{
+    {"load", false, false, "", {"load", "copy"}},
+    {"bind", true, false, "", {"bind", "assign"}},
+    {"load from a file", false, true, "", {"load_file", "load", "copy"}},
+    {"bind to a file", true, true, "", {"bind_file", "bind", "assign"}},
+    {"load below a prefix", false, false, "model.", {"load", "copy"}},
+    {"bind below a prefix", true, false, "model.", {"bind", "assign"}},
+    {"load from a file below a prefix", false, true, "model.", {"load_file", "load", "copy"}},
+    {"bind to a file below a prefix", true, true, "model.", {"bind_file", "bind", "assign"}},
+};
+
+// A state dict that has lost its metadata has none.
+Json list(const Json& described) {
+  return described.is_null() ? Json::array() : described;
 }
 
-// The tree of one case, and what it stands on.
-class Tree {
- public:
-  explicit Tree(const Json& described) {
-    for (const Json& shape : described["shapes"])
-      slots_.emplace_back(wanted(shape));
-    modules_.resize(described["modules"].size());
-    for (std::size_t i = 0; i < modules_.size(); ++i)
-      fill(modules_[i], described["modules"][i]);
+StateDict below(const StateDict& state_dict, const std::string& prefix) {
+  if (prefix.empty()) return state_dict;
+  StateDict moved;
+  moved.set("other.weight", StateTensor::copy_of<float>({1}, std::vector{1.0F}));
+  for (const auto& [key, item] : state_dict)
+    moved.set(prefix + key, item);
+  for (const auto& [path, module] : state_dict.metadata()) {
+    const std::string whole = prefix + path;
+    moved.metadata().set(path.empty() ? prefix.substr(0, prefix.size() - 1) : whole, module);
   }
-  Module& root() { return modules_.front(); }
+  return moved;
+}
+
+WeightFile saved(const StateDict& state_dict, const std::string& path) {
+  const auto report = save(state_dict, path, {.sync = false});
+  if (!report) throw std::runtime_error(report.error().message());
+  auto file = WeightFile::open(path);
+  if (!file) throw std::runtime_error(file.error().message());
+  return *file;
+}
+
+class Replay {
+ public:
+  Replay(const Json& described, const TempDir& directory, DifferenceCounts& counts)
+      : described_(described), recorded_(described), directory_(directory), counts_(counts) {}
+
+  bool run() {
+    if (!saves() || !consumes_prefix()) return complain("in the case", described_.dump());
+    for (const Route& route : kRoutes) {
+      if ((route.is_file && described_["memory_only"]) || loads(route)) continue;
+      complain("by the route", route.name);
+      return complain("in the case", described_.dump());
+    }
+    return true;
+  }
 
  private:
-  void fill(Module& module, const Json& described) {
-    for (const Json& named : described["parameters"]) {
-      const auto name = named[0].get<std::string>();
-      if (named[1].is_null())
-        module.register_parameter(name, nullptr);
-      else
-        module.register_parameter(name, slots_[named[1].get<std::size_t>()]);
+  // Two state dicts of one module, one after the other.
+  bool saves() {
+    const Memory memory(recorded_);
+    Tree tree(described_, recorded_, memory, Tree::kSource);
+    if (!has_its_names(tree.root(), described_)) return false;
+    for (const Json& recorded : described_["saves"]) {
+      const Json& before = recorded["before"];
+      StateDict found;
+      if (!before.is_null()) found = memory.state_dict(recorded_, before[0], before[1]);
+      tree.root().state_dict(found,
+                             {.prefix = recorded["prefix"], .keep_vars = recorded["keep_vars"]});
+      Places places(memory);
+      const bool good =
+          is_as_recorded(found, recorded["items"], recorded["metadata"], recorded_, places) &&
+          is_same("log", tree.log(), recorded["log"]);
+      if (!good) return complain("of the state dict with the prefix", recorded["prefix"].dump());
+      tree.log().clear();
     }
-    for (const Json& named : described["buffers"]) {
-      const auto name = named[0].get<std::string>();
-      const bool persistent = named[2].get<bool>();
-      if (named[1].is_null())
-        module.register_buffer(name, nullptr, persistent);
-      else
-        module.register_buffer(name, slots_[named[1].get<std::size_t>()], persistent);
-    }
-    for (const Json& named : described["children"]) {
-      const auto name = named[0].get<std::string>();
-      if (named[1].is_null())
-        module.register_module(name, nullptr);
-      else
-        module.register_module(name, modules_[named[1].get<std::size_t>()]);
-    }
+    return true;
   }
 
-  std::deque<Slot> slots_;
-  std::deque<Net> modules_;
+  bool consumes_prefix() {
+    const Memory memory(recorded_);
+    const Json& consumed = described_["consumed"];
+    const bool is_changed = consumed.size() > 1;
+    const Json& entries = is_changed ? consumed[1] : described_["entries"];
+    const Json& metadata = is_changed ? consumed[2] : described_["metadata"];
+    StateDict found = memory.state_dict(recorded_, described_["entries"], described_["metadata"]);
+    consume_prefix_in_state_dict_if_present(found, consumed[0].get<std::string>());
+    Places places(memory);
+    return is_as_recorded(found, entries, list(metadata), recorded_, places) ||
+           complain("without the prefix", consumed[0].dump());
+  }
+
+  const Json& stated(const Route& route) const {
+    const Json& outcomes = described_["outcomes"];
+    const auto has = [&](const std::string& name) { return outcomes.contains(name); };
+    return outcomes[*std::ranges::find_if(route.outcomes, has)];
+  }
+
+  // Where what the file holds lies in it.
+  bool find_places(const WeightFile& file, const Route& route, Places& places) {
+    const auto found = file.state_dict(route.prefix);
+    if (!found) return complain("state dict of the file", found.error().message());
+    return is_as_recorded(*found, described_["entries"], list(described_["metadata"]), recorded_,
+                          places);
+  }
+
+  bool loads(const Route& route) {
+    const Memory memory(recorded_);
+    const StateDict given = below(
+        memory.state_dict(recorded_, described_["entries"], described_["metadata"]), route.prefix);
+    std::optional<WeightFile> file;
+    Places places(memory);
+    if (route.is_file) {
+      places = Places();
+      file = saved(given, directory_ / "case.wmap");
+      if (!find_places(*file, route, places)) return false;
+    }
+    Tree tree(described_, recorded_, memory, Tree::kTarget);
+    const Json& outcome = stated(route);
+    LoadOptions options{.strict = described_["strict"],
+                        .assign = route.assign,
+                        .prefix = route.prefix,
+                        .allow_nothing = outcome.contains("nothing")};
+    const auto load = [&] {
+      return file ? tree.root().load_state_dict(*file, options)
+                  : tree.root().load_state_dict(given, options);
+    };
+    if (outcome.contains("nothing")) {
+      options.allow_nothing = false;
+      if (!refuses_nothing(load(), outcome)) return false;
+      options.allow_nothing = true;
+      tree.log().clear();
+    }
+    const LoadReport report = load();
+    const Json& pytorch = described_["outcomes"][route.outcomes.back()];
+    return tells_as_recorded(report, outcome) && is_same("log", tree.log(), outcome["log"]) &&
+           has_as_recorded(tree, memory, recorded_, outcome, places) &&
+           (route.is_file || knows_storages(tree, memory, recorded_, outcome)) &&
+           differ_as_stated({described_, pytorch, outcome, recorded_, tree, given, report},
+                            counts_);
+  }
+
+  static bool refuses_nothing(const LoadReport& report, const Json& outcome) {
+    const std::string text =
+        "strict=false matched 0 of " + outcome["nothing"].dump() + " keys: nothing was loaded";
+    return report.text().ends_with(":\n\t" + text) || complain("not refused", report.text());
+  }
+
+  const Json& described_;
+  const Recorded recorded_;
+  const TempDir& directory_;
+  DifferenceCounts& counts_;
 };
 
-std::size_t bytes_of_shape(const std::vector<std::int64_t>& shape) {
-  std::size_t bytes = 4;
-  for (const std::int64_t size : shape)
-    bytes *= static_cast<std::size_t>(size);
-  return bytes;
-}
-
-WeightFile file_of(const Json& entries) {
-  format::Content content;
-  std::vector<std::vector<std::byte>> segments;
-  for (const Json& entry : entries) {
-    const auto shape = entry[1].get<std::vector<std::int64_t>>();
-    const auto segment = entry[2].get<std::uint32_t>();
-    content.tensors.push_back(tensor_in(segment, entry[0].get<std::string>(), shape));
-    if (segments.size() <= segment) segments.resize(segment + 1);
-    segments[segment].resize(std::max(segments[segment].size(), bytes_of_shape(shape)));
-  }
-  return open_built(build_file(content, segments));
-}
-
-Strings strings(std::span<const std::string> all) {
-  return {all.begin(), all.end()};
-}
-
-bool is_same(const char* what, const Json& found, const Json& expected) {
-  if (found == expected) return true;
-  std::printf("%s:\n  found    %s\n  expected %s\n", what, found.dump().c_str(),
-              expected.dump().c_str());
-  return false;
-}
-
-bool has_its_names(Module& root, const Json& expected) {
-  bool good = true;
-  for (const auto& [key, names_of_naming] : expected["names"].items()) {
-    const Json asked = Json::parse(key);
-    const ModuleNaming naming{
-        .prefix = asked[0], .recurse = asked[1], .remove_duplicate = asked[2]};
-    good = is_same("named_parameters", names(root.named_parameters(naming)), names_of_naming[0]) &&
-           is_same("named_buffers", names(root.named_buffers(naming)), names_of_naming[1]) &&
-           is_same("named_modules", names(root.named_modules(naming)), names_of_naming[2]) && good;
-  }
-  return is_same("named_children", names(root.named_children()), expected["children_once"]) && good;
-}
-
-// Every slot that a key of the file names is that key's tensor.
-bool is_bound_to(Module& root, const WeightFile& file) {
-  const ModuleNaming every_name{.prefix = "", .remove_duplicate = false};
-  for (const auto& slots : {root.named_parameters(every_name), root.named_buffers(every_name)}) {
-    for (const Module::NamedSlot& named : slots) {
-      const auto tensor = file.find(named.name);
-      if (!named.persistent || !tensor || named.slot->bytes() == tensor->data()) continue;
-      std::printf("%s is not bound to the file's tensor\n", named.name.c_str());
-      return false;
-    }
-  }
-  return true;
-}
-
-bool is_untouched(Module& root) {
-  return std::ranges::none_of(root.parameters(), &Slot::is_bound) &&
-         std::ranges::none_of(root.buffers(), &Slot::is_bound);
-}
-
-bool binds_as_recorded(Module& root, const Json& expected) {
-  const WeightFile file = file_of(expected["entries"]);
-  const LoadReport report =
-      bind(root, file, {.strict = expected["strict"], .prefix = "", .allow_nothing = true});
-  const Json& outcome = expected["outcome"];
-  if (outcome.contains("error")) {
-    return is_same("error", report.ok() ? Json() : Json(report.text()), outcome["error"]) &&
-           is_untouched(root);
-  }
-  return is_same("error", report.ok() ? "" : report.text(), "") &&
-         is_same("missing", strings(report.missing()), outcome["missing"]) &&
-         is_same("unexpected", strings(report.unexpected()), outcome["unexpected"]) &&
-         is_bound_to(root, file);
-}
-
-bool holds(const Json& expected) {
-  Tree tree(expected);
-  if (has_its_names(tree.root(), expected) && binds_as_recorded(tree.root(), expected)) return true;
-  std::printf("in the case %s\n", expected.dump().c_str());
-  return false;
-}
-
+// One case a line.
 int replay(const char* path) {
   std::ifstream stream(path);
-  const Json cases = Json::parse(stream);
-  const auto good = std::ranges::count_if(cases, holds);
-  std::printf("%td of %zu cases as in PyTorch\n", good, cases.size());
-  return cases.empty() || good != std::ssize(cases) ? 1 : 0;
+  const TempDir directory;
+  DifferenceCounts counts;
+  std::size_t good = 0;
+  std::size_t count = 0;
+  for (std::string line; std::getline(stream, line);) {
+    if (!line.starts_with('{')) continue;
+    if (line.ends_with(',')) line.pop_back();
+    const Json described = Json::parse(line);
+    ++count;
+    good += Replay(described, directory, counts).run() ? 1 : 0;
+  }
+  for (const auto& [name, times] : counts)
+    std::printf("differs as stated: %s, %d times\n", name.c_str(), times);
+  std::printf("%zu of %zu cases as in PyTorch\n", good, count);
+  return count == 0 || good != count ? 1 : 0;
 }
 
 }  // namespace

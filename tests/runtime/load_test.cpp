@@ -324,6 +324,71 @@ TEST_CASE("ties of one side only are told") {
   CHECK(tied.load_state_dict(tied.state_dict()).tie_differences().empty());
 }
 
+TEST_CASE("a slot under two names is one with views that only say its place in other words") {
+  for (const std::int64_t size : {0, 1}) {
+    CAPTURE(size);
+    Module net;
+    Slot slot({.shape = size == 0 ? std::vector<std::int64_t>{0} : std::vector<std::int64_t>{}});
+    net.register_parameter("a", slot);
+    net.register_parameter("b", slot);
+    const Floats one(1, 5.0F);
+    const auto* const data = reinterpret_cast<const std::byte*>(one.data());
+    StateDict given;
+    given.set("a",
+              StateTensor::over({.shape = {slot.shape().begin(), slot.shape().end()}}, data, {}));
+    given.set("b", StateTensor::over({.shape = {size}}, size == 0 ? data + 4 : data, {}));
+    const LoadReport report = net.load_state_dict(given, {.assign = true});
+    CHECK_MESSAGE(report.ok(), report.text());
+  }
+}
+
+TEST_CASE("bytes that are one under two dtypes are two tensors to a slot that takes any") {
+  Module net;
+  Slot slot({.shape = {1}, .any_dtype = true});
+  net.register_parameter("a", slot);
+  net.register_parameter("b", slot);
+  const Floats one(1, 5.0F);
+  const auto* const data = reinterpret_cast<const std::byte*>(one.data());
+  StateDict given;
+  given.set("a", StateTensor::over({.shape = {1}}, data, {}));
+  given.set("b", StateTensor::over({.dtype = Dtype::kInt32, .shape = {1}}, data, {}));
+  CHECK(errors_of(net.load_state_dict(given, {.assign = true})) ==
+        Strings{"tie mismatch for b: it is one with a in the module, but not in the file."});
+}
+
+TEST_CASE("a load from views of the module's own memory copies what was there before") {
+  Net net;
+  REQUIRE(net.load_state_dict(sample()).ok());
+  StateDict turned = net.state_dict();
+  const StateTensor& weight = *turned.find("fc.weight")->tensor();
+  turned.set("fc.weight",
+             StateTensor::over({.shape = {2, 2}, .strides = std::vector<std::int64_t>{1, 2}},
+                               weight.view().data(), weight.owner()));
+  turned.set("fc.bias", turned.find("fc.bias")->tensor()->with_flags(format::kNeg));
+  REQUIRE(net.load_state_dict(turned).ok());
+  CHECK(values_of(net.fc.weight) == Floats{1, 3, 2, 4});
+  CHECK(values_of(net.fc.bias) == Floats{-5, -6});
+}
+
+TEST_CASE("unexpected extra state comes before a module's other keys, from both sources") {
+  StateDict given = sample();
+  given.set("fc.z", floats({1}, {1}));
+  given.set("fc._extra_state", floats({1}, {1}));
+  format::Content content;
+  std::vector<std::vector<std::byte>> segments;
+  for (const auto& [name, item] : given) {
+    const TensorView& view = item.tensor()->view();
+    content.tensors.push_back(tensor_in(static_cast<std::uint32_t>(segments.size()), name,
+                                        {view.shape().begin(), view.shape().end()}));
+    segments.emplace_back(view.extent().begin(), view.extent().end());
+  }
+  const WeightFile file = open_built(build_file(content, segments));
+  Net net;
+  const Strings expected{"Unexpected key(s) in state_dict: \"fc._extra_state\", \"fc.z\". "};
+  CHECK(errors_of(net.load_state_dict(given)) == expected);
+  CHECK(errors_of(net.load_state_dict(file)) == expected);
+}
+
 TEST_CASE("a module loads what it is, and stays") {
   Net net;
   REQUIRE(net.load_state_dict(sample()).ok());
