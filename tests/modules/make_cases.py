@@ -30,6 +30,12 @@ def names_of(root, naming):
     return [list(naming), parameters, [name for name, _ in root.named_buffers(**options)], modules]
 
 
+def taken_extra_states(root):
+    for path, module in root.named_modules(remove_duplicate=False):
+        if type(module).set_extra_state is not torch.nn.Module.set_extra_state:
+            yield path + "." * bool(path) + "_extra_state"
+
+
 def described_item(value, memory):
     return memory.describe(value) if isinstance(value, torch.Tensor) else ["value", value]
 
@@ -50,6 +56,7 @@ class Case:
         source, memory = self.source()
         self.names = [names_of(source.root, naming) for naming in rng.sample(NAMINGS, 2)]
         self.children = [name for name, _ in source.root.named_children()]
+        self.extra_states = set(taken_extra_states(source.root))
         self.edit(source, memory)
         # From here on what a case says is fixed: storages that are made now stem from hooks.
         self.facts.given = len(self.facts.storages)
@@ -110,9 +117,9 @@ class Case:
         plain = Load(self, mode, ours=False, entries=self.entries)
         self.outcomes[mode] = plain.run()
         self.record_ours(ours, mode, plain, self.entries, fallback=mode)
-        tensors = [[key, item] for key, item in self.entries if not isinstance(item, list)]
-        if len(tensors) < len(self.entries) and not self.has_load_hooks() and "target_itself" not in self.edits:
-            self.record_ours(ours + "_file", mode, plain, tensors, fallback=ours if ours in self.outcomes else mode)
+        of_file = [[key, item] for key, item in self.entries if not isinstance(item, list) or key in self.extra_states]
+        if len(of_file) < len(self.entries) and "target_itself" not in self.edits:
+            self.record_ours(ours + "_file", mode, plain, of_file, fallback=ours if ours in self.outcomes else mode)
             if ours + "_file" in self.outcomes:
                 self.outcomes[ours + "_file"]["differences"].append("tensors_only")
                 self.differences.add("tensors_only")
@@ -132,12 +139,6 @@ class Case:
                 self.overruled.add(mode)
         else:
             self.outcomes[fallback].setdefault("differences", sorted(found))
-
-    def has_load_hooks(self):
-        """Whether a file is loaded by way of its state dict."""
-        hooked = [hook for module in self.tree.modules for hook in module["hooks"]]
-        is_asked = any(hook[0].startswith("load") or (hook[0] == "extra" and hook[2]) for hook in hooked)
-        return is_asked or any(module["kind"] in ("BatchNorm1d", "weight_norm") for module in self.tree.modules)
 
     def as_json(self):
         return {
