@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One benchmark of opening files and binding or finding tensors: bench_open WHAT KIND COUNT FOLDER
-// ROUNDS, where the folder holds what make_inputs and the converter wrote. WHAT: `order` (all in
-// the file's order), `shuffled`, `tree` (of modules) or `find` (one by one in a file that is open,
-// shuffled). Prints as run_rounds does.
+// The contestants of one benchmark of opening files and binding or finding tensors: bench_open WHAT
+// KIND COUNT FOLDER, where the folder holds what make_inputs and the converter wrote. WHAT: `order`
+// (all in the file's order), `shuffled`, `tree` (of modules) or `find` (one by one in a file that
+// is open, shuffled). Takes samples as serve_samples says.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -11,7 +11,7 @@
 #include <string>
 
 #include "models.h"
-#include "rounds.h"
+#include "sample_server.h"
 
 namespace {
 
@@ -21,7 +21,8 @@ using Contestants = std::vector<bench::Contestant>;
 Contestants finders(const std::string& stem, const tests::SyntheticModel& wanted) {
   return {bench::weightmap_find(stem + ".wmap", wanted),
           bench::simdjson_find(stem + ".safetensors", wanted),
-          bench::table_find(stem + ".table", wanted), bench::unordered_map_find(wanted)};
+          bench::table_find(stem + ".table", wanted), bench::unordered_map_find(wanted),
+          bench::known_places(stem + ".wmap", wanted)};
 }
 
 Contestants binders(const std::string& stem, const tests::SyntheticModel& wanted, bool is_tree) {
@@ -34,22 +35,19 @@ Contestants binders(const std::string& stem, const tests::SyntheticModel& wanted
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc != 6) {
-    std::fputs("usage: bench_open order|shuffled|tree|find KIND COUNT FOLDER ROUNDS\n", stderr);
+  if (argc != 5) {
+    std::fputs("usage: bench_open order|shuffled|tree|find KIND COUNT FOLDER\n", stderr);
     return 2;
   }
   const std::string what = argv[1];
-  const std::string stem = std::string(argv[2]) + "-" + argv[3];
-  const std::string files = std::string(argv[4]) + "/" + stem;
-  const int rounds = std::atoi(argv[5]);
+  const std::string files = std::string(argv[4]) + "/" + argv[2] + "-" + argv[3];
   tests::SyntheticModel model = bench::model_of(argv[2], std::strtoull(argv[3], nullptr, 10));
   if (what == "shuffled" || what == "find")
     std::shuffle(model.begin(), model.end(), std::mt19937_64(1));
-  const std::string name = what + "-" + stem;
   if (what == "find") {
-    bench::run_rounds(name, finders(files, model), rounds, model.size());
+    bench::serve_samples(finders(files, model), model.size());
   } else {
-    bench::run_rounds(name, binders(files, model, what == "tree"), rounds);
+    bench::serve_samples(binders(files, model, what == "tree"));
   }
   return 0;
 } catch (const std::exception& failure) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,14 +34,10 @@ class InputFile {
 // The wanted tensors of a model, found in its file: an address for each.
 using Bound = std::vector<const std::byte*>;
 
-enum class Role : std::uint8_t { kOurs, kRival, kLimit };
-
-// One way to do what the others do, too. `run` does it once and leaves nothing behind; throws when
-// anything is wrong, so that nobody is fast by failing.
+// One way to do what the others do, too; rows.py knows it by its name. `run` does it once and
+// leaves nothing behind; throws when anything is wrong, so that nobody is fast by failing.
 struct Contestant {
   std::string name;
-  Role role = Role::kRival;
-  std::string path;  // of the file that it reads, empty for none
   std::function<void()> run;
 };
 
@@ -61,6 +56,9 @@ Contestant weightmap_find(const std::string& path, const tests::SyntheticModel& 
 Contestant simdjson_find(const std::string& path, const tests::SyntheticModel& wanted);
 Contestant table_find(const std::string& path, const tests::SyntheticModel& wanted);
 Contestant unordered_map_find(const tests::SyntheticModel& wanted);
+
+// What any of them takes at least: that each name is the one in the file, where that is known.
+Contestant known_places(const std::string& path, const tests::SyntheticModel& wanted);
 
 // Throws std::runtime_error unless `is_so`.
 void require(bool is_so, const char* what);

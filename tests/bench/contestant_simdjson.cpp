@@ -170,7 +170,7 @@ Contestant simdjson_bind(const std::string& path, const tests::SyntheticModel& w
       (*bound)[i] = file.data(*found);
     }
   };
-  return {.name = "safetensors on simdjson", .path = path, .run = run};
+  return {.name = "safetensors on simdjson", .run = run};
 }
 
 Contestant simdjson_find(const std::string& path, const tests::SyntheticModel& wanted) {
@@ -178,7 +178,7 @@ Contestant simdjson_find(const std::string& path, const tests::SyntheticModel& w
     for (const tests::SyntheticTensor& tensor : wanted)
       require(file->find(tensor.name) != nullptr, "simdjson: find");
   };
-  return {.name = "safetensors on simdjson", .path = path, .run = run};
+  return {.name = "safetensors on simdjson", .run = run};
 }
 
 }  // namespace weightmap::bench

@@ -61,7 +61,7 @@ Contestant table_bind(const std::string& path, const tests::SyntheticModel& want
       (*bound)[i] = file.data(*found);
     }
   };
-  return {.name = "FlatBuffers, LookupByKey", .path = path, .run = run};
+  return {.name = "FlatBuffers, LookupByKey", .run = run};
 }
 
 Contestant table_find(const std::string& path, const tests::SyntheticModel& wanted) {
@@ -69,7 +69,7 @@ Contestant table_find(const std::string& path, const tests::SyntheticModel& want
     for (const tests::SyntheticTensor& tensor : wanted)
       require(file->find(tensor.name) != nullptr, "table: find");
   };
-  return {.name = "FlatBuffers, LookupByKey", .path = path, .run = run};
+  return {.name = "FlatBuffers, LookupByKey", .run = run};
 }
 
 }  // namespace weightmap::bench

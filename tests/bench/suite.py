@@ -1,167 +1,40 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs benchmarks and prints a table: suite.py BUILD [--quick] [NAME...].
+"""Runs benchmarks and prints a table: suite.py BUILD [OPTION]... [NAME...]. run.sh builds what this needs and calls it.
 
-run.sh builds what this needs and calls it. Every benchmark is a program that prints a line of JSON for each
-contestant, with all its samples; the whole is kept in BUILD/results.json. Nothing is asserted: a target that is
-missed is shown as missed.
+Nothing is asserted: a target that is missed is shown as missed. The exit code tells whether a contestant failed.
 """
 
 import argparse
-import json
 import os
-import platform
-import statistics
-import subprocess
 import sys
-from dataclasses import dataclass, field
+import time
 from pathlib import Path
 
+import machine
+import report
+from bench import Bench
+from outcome import Outcome
+from rows import BENCHMARKS
+
 HERE = Path(__file__).resolve().parent
-ROUNDS = 11
-QUICK_ROUNDS = 7
-SIMDJSON = "safetensors on simdjson"
+BUSY = 0.5  # of a processor's time, taken by others
 
 
-@dataclass
-class Target:
-    """What ours is to be: at most so much, and so many times faster than a rival."""
-
-    at_most: float = 0
-    unit: str = "us"
-    rival: str = ""
-    times: float = 0
-
-
-@dataclass
-class Benchmark:
-    what: str  # of bench_open
-    kind: str = ""
-    count: int = 0
-    target: Target = field(default_factory=Target)
-    is_quick: bool = True
-
-    @property
-    def name(self):
-        return f"{self.what}-{self.kind}-{self.count}" if self.kind else self.what
-
-
-BENCHMARKS = [
-    Benchmark("order", "gpt2", 12),
-    Benchmark("order", "experts", 300, Target(28, "us", SIMDJSON, 1.5)),
-    Benchmark("order", "experts", 1_000),
-    Benchmark("order", "experts", 10_000),
-    Benchmark("order", "experts", 100_000, Target(4_500, "us", SIMDJSON, 4)),
-    Benchmark("order", "experts", 500_000, is_quick=False),
-    Benchmark("shuffled", "experts", 100_000, Target(15_000, "us")),
-    Benchmark("tree", "wide", 10_000, Target(20_000, "us")),
-    Benchmark("find", "experts", 100_000, Target(250, "ns")),
-    Benchmark("adopt", target=Target(50, "ms"), is_quick=False),
-    Benchmark("micro"),
-]
-
-
-def output_of(*command):
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout
-
-
-def prepare_inputs(build, benchmark):
-    """The files of a model, once for this program that writes them."""
-    folder, maker = build / "inputs", build / "tests/bench/make_inputs"
-    folder.mkdir(exist_ok=True)
-    weight_file = folder / f"{benchmark.kind}-{benchmark.count}.wmap"
-    tool = build / "tools/weightmap"
-    newest = max(maker.stat().st_mtime, tool.stat().st_mtime)
-    if not weight_file.exists() or weight_file.stat().st_mtime < newest:
-        output_of(maker, benchmark.kind, benchmark.count, folder)
-        output_of(tool, "convert", weight_file.with_suffix(".safetensors"), weight_file)
-    return folder
-
-
-def micro_rows(build, rounds):
-    """Google Benchmark's own repetitions, one row a benchmark."""
-    options = [f"--benchmark_repetitions={rounds}", "--benchmark_enable_random_interleaving=true"]
-    options += ["--benchmark_format=json", "--benchmark_min_time=0.02"]
-    samples = {}
-    for run in json.loads(output_of(build / "tests/bench/bench_micro", *options))["benchmarks"]:
-        if run["run_type"] == "iteration":
-            samples.setdefault(run["run_name"], []).append(run["real_time"] / 1000)
-    return [
-        {"benchmark": "micro", "contestant": name, "role": "ours", "unit": "us", "samples": found}
-        for name, found in samples.items()
-    ]
-
-
-def lines_of(text):
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def run(benchmark, build, rounds):
-    if benchmark.what == "micro":
-        return micro_rows(build, rounds)
-    if benchmark.what == "adopt":
-        options = ["--json", "--folder", build]
-        return lines_of(output_of(sys.executable, HERE / "adopt.py", build / "tools/weightmap", *options))
-    folder = prepare_inputs(build, benchmark)
-    program = build / "tests/bench/bench_open"
-    return lines_of(output_of(program, benchmark.what, benchmark.kind, benchmark.count, folder, rounds))
-
-
-def with_ratios(rows):
-    """Adds median, minimum, spread, and the ratios: of each rival to ours, of ours to the limit."""
-    for row in rows:
-        row["median"], row["minimum"] = statistics.median(row["samples"]), min(row["samples"])
-        row["spread"] = (max(row["samples"]) - row["minimum"]) / row["median"]
-    by_role = {row["role"]: row["median"] for row in rows}
-    for row in rows:
-        if row["role"] == "rival" and "ours" in by_role:
-            row["times_ours"] = row["median"] / by_role["ours"]
-        if row["role"] == "ours" and "limit" in by_role:
-            row["times_limit"] = row["median"] / by_role["limit"]
-    return rows
-
-
-def verdict(target, rows):
-    """What the targets say of these rows, in words; empty when there are none."""
-    ours = next(row for row in rows if row["role"] == "ours")
-    words = []
-    if target.at_most:
-        word = "met" if ours["median"] <= target.at_most else "MISSED"
-        words.append(f"at most {target.at_most:g} {target.unit}: {word}")
-    for row in rows:
-        if target.times and row["contestant"] == target.rival:
-            word = "met" if row["times_ours"] >= target.times else "MISSED"
-            words.append(f"{target.times:g} times faster than {target.rival}: {word}")
-    return ", ".join(words)
-
-
-def number(value):
-    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
-
-
-def print_table(benchmark, rows):
-    print(f"\n{benchmark.name}")
-    print(f"  {'contestant':34} {'median':>12} {'minimum':>12} {'spread':>7}  x ours  x limit")
-    for row in rows:
-        cells = [f"  {row['contestant']:34}", f"{number(row['median']):>9} {row['unit']}"]
-        cells += [f"{number(row['minimum']):>9} {row['unit']}", f"{row['spread']:6.0%} "]
-        for ratio in ("times_ours", "times_limit"):
-            cells.append(f"{row[ratio]:7.2f}" if ratio in row else " " * 7)
-        print(" ".join(cells).rstrip())
-    if words := verdict(benchmark.target, rows):
-        print(f"  target: {words}")
-    sys.stdout.flush()
-
-
-def machine():
-    cpu = next((line.split(": ")[1] for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    return {
-        "cpu": cpu.strip(),
-        "processors": os.cpu_count(),
-        "kernel": platform.release(),
-        "load": os.getloadavg()[0],
-    }
+def parsed():
+    what = "time everything against its rivals and the machine's limits"
+    parser = argparse.ArgumentParser(prog="run.sh", description=what)
+    parser.add_argument("build", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="in three minutes: smaller files, without what takes long")
+    parser.add_argument("--scale", type=float, default=1, metavar="F", help="so many times as much: to try the suite")
+    parser.add_argument("--rounds", type=int, metavar="N", help="instead of 11, with --quick 7")
+    parser.add_argument("--keep", action="store_true", help="keep large inputs for the next run")
+    parser.add_argument("--write-readme", action="store_true", help="put the table into README.md; takes a whole run")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks, or how their names begin; none: all")
+    options = parser.parse_intermixed_args()
+    if options.write_readme and (options.quick or options.scale != 1 or options.rounds or options.names):
+        parser.error("--write-readme takes a whole run")
+    return options
 
 
 def chosen(options):
@@ -172,22 +45,61 @@ def chosen(options):
     return [b for b in BENCHMARKS if b.is_quick or not options.quick]
 
 
+def log_since(begin):
+    return lambda text: print(f"[{time.monotonic() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
+
+
+def described(bench, options):
+    """The machine, and what of this run makes its times no results."""
+    found = machine.described(bench.build)
+    found |= bench.torch.versions or {"torch": f"not run: {bench.torch.problem}"}
+    if os.getloadavg()[0] > BUSY:
+        found["BUSY"] = "others use the processors: believe ratios rather than times"
+    if bench.is_scaled:
+        found["SCALED"] = f"tensors by {bench.count_scale:g}, large files by {bench.byte_scale:g}: no results to quote"
+    return found
+
+
+def run(benchmark, bench):
+    """Its outcome, whatever happens to it."""
+    bench.log(f"== {benchmark.name}")
+    bench.begin_one()
+    try:
+        return benchmark.run(bench)
+    except Exception as why:  # whatever it is, the others go on
+        return Outcome(benchmark.name, benchmark.what, "ms", [], problem=" ".join(str(why).split()))
+    finally:
+        bench.end_one()
+
+
+def run_all(benchmarks, bench):
+    outcomes = {}
+    for benchmark in benchmarks:
+        outcome = outcomes[benchmark.name] = run(benchmark, bench)
+        outcome.judge(outcomes)
+        outcome.what += " (SCALED)" if bench.is_scaled else ""
+        print("\n".join(outcome.lines()), flush=True)
+    return list(outcomes.values())
+
+
 def main():
-    parser = argparse.ArgumentParser(description="time everything against its rivals")
-    parser.add_argument("build", type=Path)
-    parser.add_argument("--quick", action="store_true", help="leave out what takes long, fewer rounds")
-    parser.add_argument("names", nargs="*")
-    options = parser.parse_intermixed_args()
-    results = {"machine": machine(), "rows": []}
-    print(", ".join(f"{key}: {value}" for key, value in results["machine"].items()))
-    for benchmark in chosen(options):
-        rows = with_ratios(run(benchmark, options.build, QUICK_ROUNDS if options.quick else ROUNDS))
-        for row in rows:
-            row["benchmark"] = benchmark.name
-        results["rows"] += rows
-        print_table(benchmark, rows)
-    (options.build / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(f"\nall samples: {options.build / 'results.json'}")
+    options = parsed()
+    bench = Bench(options.build, os.environ.get("WEIGHTMAP_TORCH_PYTHON"), options, log_since(time.monotonic()))
+    found = described(bench, options)
+    print("\n".join(report.heading(found)), flush=True)
+    try:
+        outcomes = run_all(chosen(options), bench)
+    finally:
+        if not options.keep:
+            bench.inputs.remove_large()
+    print("\n" + report.summary(outcomes))
+    report.write_json(options.build / "results.json", found, outcomes)
+    if options.write_readme:
+        text = report.readme_text("tests/bench/run.sh --write-readme", found, outcomes)
+        report.write_readme(HERE / "README.md", text)
+    bench.log(f"all samples: {options.build / 'results.json'}")
+    return any(outcome.has_failures for outcome in outcomes)
 
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,19 +4,25 @@
 #include <cstdint>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 namespace weightmap::tests {
 
-// Bytes of this process's mappings of a file that are in its page tables (Rss of /proc/self/smaps).
-inline std::uint64_t resident_bytes_of_mapping(const std::string& path) {
+// Bytes that /proc/self/smaps has under `field` ("Rss:") for this process's mappings of a file.
+inline std::uint64_t bytes_of_mapping(const std::string& path, std::string_view field) {
   std::ifstream smaps("/proc/self/smaps");
-  std::uint64_t resident_kib = 0;
+  std::uint64_t kib = 0;
   bool inside = false;
   for (std::string line; std::getline(smaps, line);) {
     if (line.find('-') < line.find(' ')) inside = line.ends_with(path);
-    if (inside && line.starts_with("Rss:")) resident_kib += std::stoull(line.substr(4));
+    if (inside && line.starts_with(field)) kib += std::stoull(line.substr(field.size()));
   }
-  return resident_kib * 1024;
+  return kib * 1024;
+}
+
+// Those that are in its page tables.
+inline std::uint64_t resident_bytes_of_mapping(const std::string& path) {
+  return bytes_of_mapping(path, "Rss:");
 }
 
 }  // namespace weightmap::tests

@@ -1,0 +1,36 @@
+"""The results as a whole: printed, kept as JSON, and put into the README."""
+
+import json
+import time
+
+BEGIN, END = "<!-- results: run.sh --write-readme puts them here -->", "<!-- end of results -->"
+
+
+def heading(machine):
+    return [f"{name:10}  {value}" for name, value in machine.items()]
+
+
+def write_json(path, machine, outcomes):
+    results = {"machine": machine, "benchmarks": [outcome.records() for outcome in outcomes]}
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def summary(outcomes):
+    """How the targets stand, and what went wrong."""
+    words = [word for outcome in outcomes for _, word in getattr(outcome, "verdicts", [])]
+    counts = ", ".join(f"{words.count(word)} {word}" for word in ("met", "MISSED", "not judged"))
+    failed = [outcome.name for outcome in outcomes if outcome.has_failures]
+    return f"targets: {counts}" + (f"; failures in {', '.join(failed)}" if failed else "")
+
+
+def readme_text(command, machine, outcomes):
+    lines = [line.rstrip() for outcome in outcomes for line in outcome.lines()]
+    body = [*heading(machine), *lines, "", summary(outcomes)]
+    date = time.strftime("%Y-%m-%d")
+    return "\n".join([BEGIN, "", f"`{command}`, {date}:", "", "```", *body, "```", "", END])
+
+
+def write_readme(path, text):
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text(before + text + after)
