@@ -194,44 +194,88 @@ void FileLoader::order_unexpected() {
 }
 
 // Slots, then what leads from them to their modules, then these.
-void FileLoader::prefetch_ahead(std::span<const Row> rows,
-                                std::size_t at,
-                                const fb::Entry* entries) {
+void FileLoader::prefetch_ahead(std::span<const Row> rows, std::size_t at) {
   constexpr std::size_t kAhead = 8;
-  if (at + 3 * kAhead < rows.size()) {
-    prefetch_object(*rows[at + 3 * kAhead].slot);
-    __builtin_prefetch(entries + rows[at + 3 * kAhead].source);
-  }
+  if (at + 3 * kAhead < rows.size()) prefetch_object(*rows[at + 3 * kAhead].slot);
   if (at + 2 * kAhead >= rows.size()) return;
   if (const Module* const home = rows[at + 2 * kAhead].slot->home_) prefetch_object(*home);
   if (const Module* const home = rows[at + kAhead].slot->home_)
     __builtin_prefetch(home->own_slots().data());
 }
 
-// The slots of a module mostly stand together: after the last of them the module is told which
-// files it needs. Where they do not, it is told again, and the last time is after the last slot.
-void FileLoader::point(std::span<const Row> rows, const WeightFile& file) {
-  const WeightFile::State& state = *file.state_;
-  const fb::Entry* const entries = state.index.entries.data();
-  Module* home = nullptr;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    prefetch_ahead(rows, i, entries);
-    Slot& slot = *rows[i].slot;
-    if (slot.home_ != home) {
-      if (home != nullptr) home->keep_alive(file);
-      home = slot.home_;
-    }
-    point(slot, entries[rows[i].source], state);
-  }
-  if (home != nullptr) home->keep_alive(file);
-}
-
-void FileLoader::point(Slot& slot, const fb::Entry& entry, const WeightFile::State& state) {
+void FileLoader::point(const Row& row, const WeightFile::State& state) {
+  Slot& slot = *row.slot;
+  const fb::Entry& entry = state.index.entries[row.source];
   if ((entry.flags() & format::kUninitialized) != 0) return;
   if (slot.takes_what_comes())
     slot.become(static_cast<Dtype>(entry.dtype()), state.index.shape(entry));
   // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
   slot.take(state.data_of(entry), state.index.strides(entry).data());
+}
+
+// The slots of a module mostly stand together: after the last of them the module is told which
+// files it needs. Where they do not, it is told again, and the last time is after the last slot.
+void FileLoader::point_slots() {
+  const std::span<const Row> rows = report_.rows_;
+  Module* home = nullptr;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    prefetch_ahead(rows, i);
+    if (rows[i].slot->home_ != home) {
+      if (home != nullptr) home->keep_alive(file_);
+      home = rows[i].slot->home_;
+    }
+    point(rows[i], state_);
+  }
+  if (home != nullptr) home->keep_alive(file_);
+}
+
+void FileLoader::point(std::span<const Row> rows,
+                       std::span<const Run> runs,
+                       const WeightFile& file) {
+  constexpr std::size_t kAhead = 24;
+  constexpr std::size_t kPointedBytes = 32;  // of a slot, from its beginning
+  constexpr std::size_t kKeptBytes = 32;     // of a module, from source_ on
+  const WeightFile::State& state = *file.state_;
+  std::size_t row = 0;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (i + kAhead < runs.size() && runs[i + kAhead].home != nullptr)
+      prefetch_bytes(&runs[i + kAhead].home->source_, kKeptBytes);
+    for (; row < runs[i].end; ++row) {
+      if (row + kAhead < rows.size()) prefetch_bytes(rows[row + kAhead].slot, kPointedBytes);
+      point(rows[row], state);
+    }
+    Module* const home = runs[i].home;
+    if (home == nullptr) continue;
+    runs[i].is_whole ? home->keep_alive_only(file) : home->keep_alive(file);
+  }
+}
+
+std::vector<FileLoader::Run> FileLoader::runs_of(std::span<const Row> rows) {
+  std::vector<Run> runs;
+  for (std::uint32_t i = 0; i < rows.size(); ++i) {
+    Module* const home = rows[i].slot->home_;
+    if (runs.empty() || runs.back().home != home) runs.push_back({.home = home});
+    runs.back().end = i + 1;
+  }
+  std::uint32_t begin = 0;
+  for (Run& run : runs) {
+    if (run.home != nullptr)
+      run.is_whole = has_all_slots(*run.home, rows.subspan(begin, run.end - begin));
+    begin = run.end;
+  }
+  return runs;
+}
+
+// Those that are none need nothing. The rows are in the order in which the module has its slots.
+bool FileLoader::has_all_slots(const Module& module, std::span<const Row> rows) {
+  auto row = rows.begin();
+  for (const Module::NamedSlot& named : module.own_slots()) {
+    if (named.slot == nullptr) continue;
+    row = std::ranges::find(row, rows.end(), named.slot, &Row::slot);
+    if (row == rows.end()) return false;
+    ++row;
+  }
+  return true;
 }
 
 }  // namespace weightmap

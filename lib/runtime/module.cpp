@@ -131,28 +131,43 @@ bool Module::points_into(const WeightFile& file) const {
 
 // The file that the slot is bound to; null where the slot's bytes are not a file's.
 const WeightFile* Module::file_of(const Slot& slot) const {
-  if (source_ && source_->state_->maps(slot.bytes())) return &*source_;
-  const auto found = std::ranges::find_if(
-      older_sources_, [&](const WeightFile& older) { return older.state_->maps(slot.bytes()); });
-  return found == older_sources_.end() ? nullptr : &*found;
+  const auto has_it = [&](const WeightFile& file) { return file.state_->maps(slot.bytes()); };
+  if (source_ && has_it(*source_)) return &*source_;
+  if (older_sources_ == nullptr) return nullptr;
+  const auto found = std::ranges::find_if(*older_sources_, has_it);
+  return found == older_sources_->end() ? nullptr : &*found;
+}
+
+void Module::let_go_of_older(const WeightFile* now) {
+  if (older_sources_ == nullptr) return;
+  std::erase_if(*older_sources_, [&](const WeightFile& older) {
+    return (now != nullptr && older.state_ == now->state_) || !points_into(older);
+  });
+  if (older_sources_->empty()) older_sources_.reset();
 }
 
 // Called after slots were given memory of their own.
 void Module::let_go_of_unused() {
   if (source_ && !points_into(*source_)) source_.reset();
-  std::erase_if(older_sources_, [&](const WeightFile& older) { return !points_into(older); });
+  let_go_of_older(nullptr);
 }
 
 // Called after slots were pointed, the last time after the last; what none of them points into any
 // more is let go.
 void Module::keep_alive(const WeightFile& file) {
   const bool is_kept = source_ && source_->state_ == file.state_;
-  if (is_kept && older_sources_.empty()) return;
-  if (source_ && !is_kept && points_into(*source_)) older_sources_.push_back(*source_);
+  if (source_ && !is_kept && points_into(*source_)) {
+    if (older_sources_ == nullptr) older_sources_ = std::make_unique<std::vector<WeightFile>>();
+    older_sources_->push_back(*source_);
+  }
+  if (!is_kept) source_ = file;
+  let_go_of_older(&file);
+}
+
+// The same after all slots were pointed into that file.
+void Module::keep_alive_only(const WeightFile& file) {
   source_ = file;
-  std::erase_if(older_sources_, [&](const WeightFile& older) {
-    return older.state_ == file.state_ || !points_into(older);
-  });
+  older_sources_.reset();
 }
 
 }  // namespace weightmap

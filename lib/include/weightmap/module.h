@@ -143,17 +143,19 @@ class Module {
   void add_buffer(std::string_view name, Slot* slot, bool persistent);
   bool points_into(const WeightFile& file) const;
   void keep_alive(const WeightFile& file);
+  void keep_alive_only(const WeightFile& file);
   void let_go_of_unused();
+  void let_go_of_older(const WeightFile* now);
   const WeightFile* file_of(const Slot& slot) const;
 
   // What a bind looks at stands together: a model has many modules, anywhere in memory.
   std::vector<NamedSlot> slots_;  // parameters, then buffers
+  // The mappings that this module's own slots point into: that of the last bind, and earlier ones.
+  std::optional<WeightFile> source_;
+  std::unique_ptr<std::vector<WeightFile>> older_sources_;  // null: none
   std::vector<NamedModule> children_;
   std::shared_ptr<Hooks> hooks_;  // null in most modules
   std::vector<std::string> registration_errors_;
-  // The mappings that this module's own slots point into: that of the last bind, and earlier ones.
-  std::optional<WeightFile> source_;
-  std::vector<WeightFile> older_sources_;
   std::size_t parameter_count_ = 0;
   std::unordered_set<std::string> names_;  // of slots and children, once there are many
 };
