@@ -194,9 +194,12 @@ void FileLoader::order_unexpected() {
 }
 
 // Slots, then what leads from them to their modules, then these.
-void FileLoader::prefetch_ahead(std::span<const Row> rows, std::size_t at) {
+void FileLoader::prefetch_ahead(std::span<const Row> rows, std::size_t at) const {
   constexpr std::size_t kAhead = 8;
-  if (at + 3 * kAhead < rows.size()) prefetch_object(*rows[at + 3 * kAhead].slot);
+  if (at + 3 * kAhead < rows.size()) {
+    prefetch_object(*rows[at + 3 * kAhead].slot);
+    __builtin_prefetch(&state_.index.entries[rows[at + 3 * kAhead].source]);
+  }
   if (at + 2 * kAhead >= rows.size()) return;
   if (const Module* const home = rows[at + 2 * kAhead].slot->home_) prefetch_object(*home);
   if (const Module* const home = rows[at + kAhead].slot->home_)

@@ -51,7 +51,7 @@ class FileLoader final : public Loader {
   std::string_view key(std::uint32_t source) const override;
   void point_slots() override;
   static bool has_all_slots(const Module& module, std::span<const Row> rows);
-  static void prefetch_ahead(std::span<const Row> rows, std::size_t at);
+  void prefetch_ahead(std::span<const Row> rows, std::size_t at) const;
   static void point(const Row& row, const WeightFile::State& state);
   LoadFacts facts() const override;
 
