@@ -203,42 +203,94 @@ void FileLoader::order_unexpected() {
 }
 
 // Slots, then the homes that they lead to.
-void FileLoader::prefetch_ahead(std::span<const Row> rows,
-                                std::size_t at,
-                                const fb::Entry* entries) {
+void FileLoader::prefetch_ahead(std::span<const Row> rows, std::size_t at) const {
   constexpr std::size_t kAhead = 8;
   if (at + 3 * kAhead < rows.size()) {
     prefetch_object(*rows[at + 3 * kAhead].slot);
-    __builtin_prefetch(entries + rows[at + 3 * kAhead].source);
+    __builtin_prefetch(&state_.index.entries[rows[at + 3 * kAhead].source]);
   }
   if (at + 2 * kAhead >= rows.size()) return;
   if (const SlotHome* const home = rows[at + 2 * kAhead].slot->home_.get()) prefetch_object(*home);
 }
 
-// The slots of a home mostly stand together: it is told once what to keep open for them.
-void FileLoader::point(std::span<const Row> rows, const WeightFile& file) {
-  const WeightFile::State& state = *file.state_;
-  const fb::Entry* const entries = state.index.entries.data();
-  const SlotHome* home = nullptr;
-  bool may_have_unused = false;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    prefetch_ahead(rows, i, entries);
-    Slot& slot = *rows[i].slot;
-    if (slot.home_.get() != home) {
-      home = slot.home_.get();
-      if (home != nullptr && slot.home_->keep_open(file)) may_have_unused = true;
-    }
-    point(slot, entries[rows[i].source], state);
-  }
-  if (may_have_unused) let_go_of_unused(rows);
-}
-
-void FileLoader::point(Slot& slot, const fb::Entry& entry, const WeightFile::State& state) {
+void FileLoader::point(const Row& row, const WeightFile::State& state) {
+  Slot& slot = *row.slot;
+  const fb::Entry& entry = state.index.entries[row.source];
   if ((entry.flags() & format::kUninitialized) != 0) return;
   if (slot.takes_what_comes())
     slot.become(static_cast<Dtype>(entry.dtype()), state.index.shape(entry));
   // A 0-dim slot may take a tensor of shape [1]: it has no use for that stride.
   slot.take(state.data_of(entry), state.index.strides(entry).data());
+}
+
+// The slots of a home mostly stand together: it is told once what to keep open for them.
+void FileLoader::point_slots() {
+  const std::span<const Row> rows = report_.rows_;
+  const SlotHome* last = nullptr;
+  bool may_have_unused = false;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    prefetch_ahead(rows, i);
+    SlotHome* const home = rows[i].slot->home_.get();
+    if (home != nullptr && home != last && home->keep_open(file_)) may_have_unused = true;
+    last = home;
+    point(rows[i], state_);
+  }
+  if (may_have_unused) let_go_of_unused(rows);
+}
+
+void FileLoader::point(std::span<const Row> rows,
+                       std::span<const Run> runs,
+                       const WeightFile& file) {
+  constexpr std::size_t kAhead = 24;
+  constexpr std::size_t kPointedBytes = 32;  // of a slot, from its beginning
+  const WeightFile::State& state = *file.state_;
+  std::size_t row = 0;
+  bool may_have_unused = false;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (i + kAhead < runs.size() && runs[i + kAhead].home != nullptr)
+      prefetch_object(*runs[i + kAhead].home);
+    for (; row < runs[i].end; ++row) {
+      if (row + kAhead < rows.size()) prefetch_bytes(rows[row + kAhead].slot, kPointedBytes);
+      point(rows[row], state);
+    }
+    SlotHome* const home = runs[i].home;
+    if (home == nullptr) continue;
+    if (runs[i].is_whole) {
+      home->keep_only(file);
+    } else if (home->keep_open(file)) {
+      may_have_unused = true;
+    }
+  }
+  if (may_have_unused) let_go_of_unused(rows);
+}
+
+std::vector<FileLoader::Run> FileLoader::runs_of(std::span<const Row> rows) {
+  std::vector<Run> runs;
+  for (std::uint32_t i = 0; i < rows.size(); ++i) {
+    SlotHome* const home = rows[i].slot->home_.get();
+    if (runs.empty() || runs.back().home != home) runs.push_back({.home = home});
+    runs.back().end = i + 1;
+  }
+  std::uint32_t begin = 0;
+  for (Run& run : runs) {
+    const Module* const module = run.home == nullptr ? nullptr : run.home->module();
+    if (module != nullptr)
+      run.is_whole = has_all_slots(*module, rows.subspan(begin, run.end - begin));
+    begin = run.end;
+  }
+  return runs;
+}
+
+// Those that are none need nothing. The rows are in the order in which the module has its slots.
+bool FileLoader::has_all_slots(const Module& module, std::span<const Row> rows) {
+  auto row = rows.begin();
+  for (const Module::NamedSlot& named : module.own_slots()) {
+    if (named.slot == nullptr) continue;
+    row = std::ranges::find(row, rows.end(), named.slot, &Row::slot);
+    if (row == rows.end()) return false;
+    ++row;
+  }
+  return true;
 }
 
 }  // namespace weightmap

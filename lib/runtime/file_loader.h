@@ -31,17 +31,28 @@ class FileLoader final : public Loader {
   // Nothing, and no slot has changed, if a module of the tree has a part of its own in loading.
   std::optional<LoadReport> run() &&;
 
-  // Points each row's slot at its tensor of the file. REQUIRES: they fit.
-  static void point(std::span<const LoadReport::Row> rows, const WeightFile& file);
+  // Rows whose slots have one home.
+  struct Run {
+    SlotHome* home = nullptr;  // null: with none
+    std::uint32_t end = 0;     // after the last row
+    bool is_whole = false;     // all slots of the module are among them
+  };
+  // The same, prepared: points the slots of the rows at their tensors in the file, run by run.
+  // REQUIRES: they fit.
+  static void point(std::span<const LoadReport::Row> rows,
+                    std::span<const Run> runs,
+                    const WeightFile& file);
+  static std::vector<Run> runs_of(std::span<const LoadReport::Row> rows);
 
  private:
   static constexpr std::uint32_t kNotFound = format::kNoEntry;
 
   TensorView tensor(std::uint32_t source) const override { return file_.tensor(source); }
   std::string_view key(std::uint32_t source) const override;
-  void point_slots() override { point(report_.rows_, file_); }
-  static void prefetch_ahead(std::span<const Row> rows, std::size_t at, const fb::Entry* entries);
-  static void point(Slot& slot, const fb::Entry& entry, const WeightFile::State& state);
+  void point_slots() override;
+  static bool has_all_slots(const Module& module, std::span<const Row> rows);
+  void prefetch_ahead(std::span<const Row> rows, std::size_t at) const;
+  static void point(const Row& row, const WeightFile::State& state);
   LoadFacts facts() const override;
 
   void find_composites();

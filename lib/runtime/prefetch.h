@@ -7,19 +7,22 @@
 // Asking for memory some time before it is looked at: slots, modules and names lie anywhere.
 namespace weightmap {
 
-// REQUIRES: at most two cache lines, 128 bytes, are of interest.
+// Its first and its last byte: all of it up to 65 bytes. REQUIRES: not 0 bytes.
+inline void prefetch_bytes(const void* begin, std::size_t size) {
+  __builtin_prefetch(begin);
+  __builtin_prefetch(static_cast<const std::byte*>(begin) + size - 1);
+}
+
+// The first two cache lines of it.
 template <typename T>
 void prefetch_object(const T& object) {
   constexpr std::size_t kLine = 64;
-  const auto* const first = reinterpret_cast<const std::byte*>(&object);
-  __builtin_prefetch(first);
-  __builtin_prefetch(first + (sizeof object < kLine ? sizeof object - 1 : kLine));
+  prefetch_bytes(&object, sizeof object < kLine ? sizeof object : kLine + 1);
 }
 
 inline void prefetch_text(std::string_view text) {
   if (text.empty()) return;
-  __builtin_prefetch(text.data());
-  __builtin_prefetch(text.data() + text.size() - 1);
+  prefetch_bytes(text.data(), text.size());
 }
 
 }  // namespace weightmap

@@ -30,13 +30,13 @@ std::size_t contiguous_bytes(Dtype dtype, std::span<const std::int64_t> shape) {
 }  // namespace
 
 Slot::Slot(const Wanted& wanted)
-    : alignment_bytes_(wanted.alignment_bytes),
+    : any_dtype_(wanted.any_dtype),
+      lazy_(wanted.lazy),
+      requires_grad_(wanted.requires_grad),
       dtype_(wanted.dtype),
       role_(wanted.role),
       layout_(wanted.layout),
-      any_dtype_(wanted.any_dtype),
-      lazy_(wanted.lazy),
-      requires_grad_(wanted.requires_grad) {
+      alignment_bytes_(wanted.alignment_bytes) {
   set_shape(wanted.shape);
 }
 

@@ -19,6 +19,12 @@ bool SlotHome::keep_open(const WeightFile& file) {
   return may_have_unused_;
 }
 
+void SlotHome::keep_only(const WeightFile& file) {
+  file_ = file;
+  older_files_.clear();
+  may_have_unused_ = false;
+}
+
 void SlotHome::let_go_of_unused() {
   if (!std::exchange(may_have_unused_, false) || module_ == nullptr) return;
   const auto is_unused = [&](const WeightFile& file) { return !points_into(file); };

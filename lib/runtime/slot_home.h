@@ -25,6 +25,9 @@ class SlotHome {
   // points into any more.
   bool keep_open(const WeightFile& file);
 
+  // All slots of this home point into the file from now on.
+  void keep_only(const WeightFile& file);
+
   // Slots of this home point elsewhere from now on.
   void note_unused() { may_have_unused_ = true; }
 

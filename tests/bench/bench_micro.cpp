@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parts of open, bind and find by themselves, with everything in memory. Options are those of
 // Google Benchmark.
+#include <array>
 #include <benchmark/benchmark.h>
 #include <string>
 #include <vector>
 
+#include "weightmap/bind_plan.h"
 #include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
@@ -77,6 +79,36 @@ void bind_tree(benchmark::State& state) {
   set_items(state);
 }
 
+// To two files in turn, as a program does that takes one version of a model after another. The part
+// of it that is done once a file, R22, is not in it.
+void bind_planned(benchmark::State& state) {
+  const Sample sample(count_of(state));
+  const std::array files{*WeightFile::open(sample.path), *WeightFile::open(sample.path)};
+  tests::ModuleTree tree(sample.model);
+  const auto plan = BindPlan::prepare(tree.root(), files[0]);
+  if (!plan) return state.SkipWithError("prepare");
+  std::size_t turn = 0;
+  for (auto _ : state) {
+    if (!plan->bind(files[++turn % files.size()]).ok()) state.SkipWithError("bind");
+  }
+  set_items(state);
+}
+
+void check_structure(benchmark::State& state) {
+  const Sample sample(count_of(state));
+  const WeightFile file = *WeightFile::open(sample.path);
+  const auto bytes = file.mapping();
+  const auto header = format::read_header(bytes.first(format::kHeaderBytes), bytes.size());
+  const auto range = header->index;
+  const auto index =
+      format::read_index(bytes.subspan(range.offset_bytes, range.size_bytes), *header);
+  if (!index) return state.SkipWithError("read_index");
+  for (auto _ : state) {
+    if (!format::check_structure_digest(*index)) state.SkipWithError("R22");
+  }
+  set_items(state);
+}
+
 void report_mismatches(benchmark::State& state) {
   const Sample sample(count_of(state));
   const WeightFile file = *WeightFile::open(sample.path);
@@ -109,6 +141,8 @@ BENCHMARK(verify_header_and_index)->Arg(300)->Arg(10'000)->Arg(100'000);
 BENCHMARK(bind_in_order)->Arg(300)->Arg(10'000)->Arg(100'000);
 BENCHMARK(bind_shuffled)->Arg(300)->Arg(10'000)->Arg(100'000);
 BENCHMARK(bind_tree)->Arg(300)->Arg(10'000)->Arg(100'000);
+BENCHMARK(bind_planned)->Arg(300)->Arg(10'000)->Arg(100'000);
+BENCHMARK(check_structure)->Arg(300)->Arg(10'000)->Arg(100'000);
 BENCHMARK(report_mismatches)->Arg(100'000);
 BENCHMARK(hash_name);
 BENCHMARK(digest_bytes)->Arg(64 << 10)->Arg(64 << 20);

@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include "weightmap/bind_plan.h"
 #include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
@@ -107,6 +108,19 @@ TEST_CASE("binding a tree of modules asks the heap as often for 100 000 slots as
     CHECK(tree.is_bound());
   }
   check_all_alike(found, 8);
+}
+
+TEST_CASE("binding a tree by a plan asks the heap as often for 100 000 slots as for ten") {
+  std::vector<std::uint64_t> found;
+  for (const std::size_t count : kCounts) {
+    const Sample sample(count);
+    tests::ModuleTree tree(sample.model);
+    const auto plan = BindPlan::prepare(tree.root(), sample.open());
+    REQUIRE(plan);
+    const WeightFile file = sample.open();
+    found.push_back(allocations_of([&] { CHECK(plan->bind(file).ok()); }));
+  }
+  check_all_alike(found, 2);  // what R22 takes
 }
 
 TEST_CASE("binding a tree anew asks as often as the first time") {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "weightmap/bind_plan.h"
 #include "weightmap/load.h"
 #include "weightmap/weight_file.h"
 
@@ -48,6 +49,11 @@ extern "C" {
   require(bind(tree.root(), file).ok(), "bind of a tree");
 }
 
+[[gnu::noinline]] void counted_bind_planned(const weightmap::BindPlan& plan,
+                                            const WeightFile& file) {
+  require(plan.bind(file).ok(), "bind by a plan");
+}
+
 [[gnu::noinline]] void counted_find(const tests::SyntheticModel& model, const WeightFile& file) {
   for (const tests::SyntheticTensor& tensor : model)
     require(file.find_number(tensor.name).has_value(), "find");
@@ -69,6 +75,9 @@ int main() {
   counted_bind_in_order(in_order, *file);
   counted_bind_shuffled(shuffled, *file);
   counted_bind_tree(tree, *file);
+  const auto plan = weightmap::BindPlan::prepare(tree.root(), *file);
+  require(plan.has_value(), "plan");
+  counted_bind_planned(*plan, *WeightFile::open(path));
   counted_find(model, *file);
   return 0;
 }

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "weightmap/digest.h"
 #include "weightmap/load.h"
@@ -14,7 +12,7 @@ namespace weightmap {
 
 // How a module tree binds to files of one structure (same tensors, shapes, strides, flags and
 // composites; FORMAT.md 3), found out once: for programs that bind the same modules to one version
-// of a model after another. A value; refers to the modules.
+// of a model after another. A value, whose copies share what it holds; refers to the modules.
 //
 // The tree must stay as it was: no slot and no module of it may be registered, die or get a load
 // hook, step or extra state while the plan is used; nobody notices if it does. Slots may be bound,
@@ -41,22 +39,14 @@ class BindPlan {
   // which tells. All or nothing.
   LoadReport bind(const WeightFile& file, OtherStructure other = OtherStructure::kRefuse) const;
 
-  const Digest& structure() const { return structure_; }
+  // The structure digest of the files that it is for.
+  const Digest& structure() const;
 
  private:
-  BindPlan(Module& module, LoadOptions options, LoadReport report, const Digest& structure);
-  void find_twins();
-  void find_strictest_alignment();
-  bool fits(const WeightFile& file) const;
-  bool is_in_place(const LoadReport::Row& row, const WeightFile& file) const;
+  struct Content;
+  explicit BindPlan(std::shared_ptr<const Content> content) : content_(std::move(content)) {}
 
-  Module* module_;
-  LoadOptions options_;
-  LoadReport report_;  // of the bind that it was made by, without the file
-  Digest structure_;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> twins_;  // rows of one slot
-  // What every slot's alignment divides; 0 where nothing is known to.
-  std::uint64_t strictest_alignment_bytes_ = 1;
+  std::shared_ptr<const Content> content_;
 };
 
 }  // namespace weightmap

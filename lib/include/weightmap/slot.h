@@ -117,26 +117,26 @@ class Slot {
   void become(Dtype dtype, std::span<const std::int64_t> shape);
   void set_shape(std::span<const std::int64_t> shape);
 
-  // A model has many slots, which a bind finds anywhere in memory: they are small, and a shape of
-  // few dimensions stands in them.
+  // A model has many slots, which a bind finds anywhere in memory: they are small, a shape of few
+  // dimensions stands in them, and what a bind changes stands together.
   static constexpr std::uint32_t kShortRank = 2;
 
   const std::byte* data_ = nullptr;
   const std::int64_t* strides_ = nullptr;  // rank_ of them; null: not bound, or none
   std::unique_ptr<Own> own_;
+  bool bound_ = false;
+  bool any_dtype_ = false;
+  bool lazy_ = false;
+  bool requires_grad_ = true;
+  Dtype dtype_ = Dtype::kFloat32;
+  SlotRole role_ = SlotRole::kParameter;
+  SlotLayout layout_ = SlotLayout::kContiguous;
   std::shared_ptr<SlotHome> home_;  // of the first module that it was registered with
   std::size_t alignment_bytes_ = 1;
   std::uint32_t row_ = 0;   // a hint for finding ties, of no meaning between binds
   std::uint32_t rank_ = 0;  // number of dimensions
   std::array<std::int64_t, kShortRank> short_shape_{};
   std::unique_ptr<std::int64_t[]> long_shape_;  // of more dimensions
-  Dtype dtype_ = Dtype::kFloat32;
-  SlotRole role_ = SlotRole::kParameter;
-  SlotLayout layout_ = SlotLayout::kContiguous;
-  bool any_dtype_ = false;
-  bool lazy_ = false;
-  bool requires_grad_ = true;
-  bool bound_ = false;
 };
 
 // A slot whose elements have a C++ type.
