@@ -159,8 +159,8 @@ class WeightFile {
   // The state dict that the file holds (state_dict.h): of the keys that begin with `prefix`, which
   // they lose, the tensors, the composites, and what else the object has under names: a container
   // that holds tensors is taken apart, as its tensors' names say; any other value is one item, and
-  // so is all that stands under a key `…_extra_state`. Metadata is that of the modules below the
-  // prefix. Copies no bytes of tensors. Errors: those of values().
+  // so is all that stands under a key `…_extra_state`. Attributes of tensors are left out. Metadata
+  // is that of the modules below the prefix. Copies no bytes of tensors. Errors: those of values().
   Result<StateDict> state_dict(std::string_view prefix = "") const;
 
   // Copies a part of a segment by read(2), not through the mapping: no page of it stays in memory
