@@ -263,14 +263,15 @@ def meta(editor, tensor):
 
 
 def extra_state(editor):
-    key = editor.key(lambda value: True)
+    """Another in place of one, or one that nobody wants, behind another such key."""
     keys = [key for key in editor.state_dict if key.endswith("_extra_state")]
     if keys and editor.rng.random() < 0.5:
-        key = editor.rng.choice(keys)
-        editor.state_dict[key] = editor.rng.choice([1, "other", editor.some_tensor([1]), None])
-    else:
-        path = editor.rng.choice(editor.paths)
-        editor.state_dict[path + "_extra_state"] = editor.rng.choice([1, editor.some_tensor([2])])
+        editor.state_dict[editor.rng.choice(keys)] = editor.rng.choice([1, "other", editor.some_tensor([1]), None])
+        return True
+    path = editor.rng.choice(editor.paths)
+    if editor.rng.random() < 0.5:
+        editor.state_dict[path + "strange"] = editor.some_tensor([1])
+    editor.state_dict[path + "_extra_state"] = editor.rng.choice([1, editor.some_tensor([2])])
     return True
 
 

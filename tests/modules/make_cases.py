@@ -132,6 +132,10 @@ class Case:
             found.discard("tie_kept")  # PyTorch did not come as far
         self.differences |= found
         known = {key: value for key, value in self.outcomes[fallback].items() if key != "differences"}
+        if "missing" in known and outcome["after"] != known["after"]:
+            found |= {"overlap"} if load.watch.copies_own else set()
+            found |= {"negated"} if load.watch.negates else set()
+            self.differences |= found
         if outcome != known or "nothing" in outcome:
             assert found - differences.SILENT or "nothing" in outcome or entries is not self.entries, (known, outcome)
             self.outcomes[route] = {**outcome, "differences": sorted(found)}

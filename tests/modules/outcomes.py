@@ -26,6 +26,10 @@ PYTORCH_SAYS = {
 }
 
 
+# Between these PyTorch 2.13 forgets the neg bit, when both tensors are contiguous.
+FORGETFUL = {torch.float16, torch.float32}
+
+
 class Refused(Exception):
     """What we refuse and PyTorch does not; `text` is our message."""
 
@@ -50,6 +54,8 @@ class Watch:
         self.taken = {}  # by slot: the tensor
         self.keys = {}  # by slot: the last that took it
         self.took = set()  # slots
+        self.copies_own = False
+        self.negates = False
         self.matched = []
         self.mismatched = []
         self.wanted = 0
@@ -122,8 +128,11 @@ class Watch:
         """Ours copies from its own memory as if it were another's, and negates whatever has a sign."""
         if self.ours and not source.is_meta:
             is_own = source.untyped_storage()._cdata == slot.untyped_storage()._cdata
+            self.copies_own = self.copies_own or is_own
             source = source.clone() if is_own else source
-            source = source.resolve_neg() if slot.dtype.itemsize == 1 else source
+            if source.is_neg() and (slot.dtype.itemsize == 1 or {source.dtype, slot.dtype} == FORGETFUL):
+                self.negates = True
+                source = source.resolve_neg()
         return PLAIN_COPY(slot, source)
 
     def refuse(self, difference, text):
