@@ -11,6 +11,7 @@ from typing import Callable
 import inputs
 
 MIB = 1 << 20
+BASE_BYTES = 64 * MIB  # of memory: more than a sample takes that holds no tensors
 TORCH_SERVER = Path(__file__).resolve().with_name("torch_server.py")
 NO_TORCH = "needs torch and safetensors (WEIGHTMAP_TORCH_PYTHON)"
 
@@ -27,7 +28,7 @@ class Contestant:
     rewrites: tuple = ()  # what writes its files anew, before each sample
     drops: tuple = ()  # files that are to be cold
     reads: tuple = ()  # files that are to be warm
-    takes_bytes: int = 192 * MIB  # of memory
+    takes_bytes: int = BASE_BYTES  # of memory
     writes: bool = False
 
 

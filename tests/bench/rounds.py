@@ -15,7 +15,7 @@ class Result:
     figures: dict = field(default_factory=dict)  # of each sample: {name: list}
     status: str = "ok"
     reason: str = ""
-    spent: float = 0  # seconds, with what is done before a sample
+    spent: float = 0  # seconds, with the warm-up
 
     @property
     def name(self):
@@ -49,21 +49,26 @@ class Result:
 
 def take(result):
     """One sample; what goes wrong is this contestant's own affair."""
-    begin = time.monotonic()
     try:
         traps.prepare(result.contestant)
-        return result.contestant.sample()
+        begin = time.monotonic()
+        found = result.contestant.sample()
+        result.spent += time.monotonic() - begin
+        return found
     except NotRun as why:
         result.status, result.reason = "not run", str(why)
     except Exception as why:  # whatever it is, the others go on
         result.status, result.reason = "failed", " ".join(str(why).split())
-    finally:
-        result.spent += time.monotonic() - begin
     return None
 
 
+def is_tired(result, patience):
+    """A slow rival is not asked for ever; ours and the limit are."""
+    return result.role in ("rival", "also") and result.samples and result.spent > patience
+
+
 def run_rounds(contestants, rounds, patience, progress):
-    """The first run of each counts for nothing. One that has taken `patience` seconds is not asked again."""
+    """The first run of each counts for nothing. A rival that has taken `patience` seconds is not asked again."""
     results = [Result(contestant) for contestant in contestants]
     for result in results:
         progress(f"warm-up: {result.name}")
@@ -72,7 +77,6 @@ def run_rounds(contestants, rounds, patience, progress):
         progress(f"round {number + 1} of {rounds}")
         first = number % len(results)
         for result in results[first:] + results[:first]:
-            is_tired = result.samples and result.spent > patience
-            if result.ok and not is_tired and (found := take(result)):
+            if result.ok and not is_tired(result, patience) and (found := take(result)):
                 result.add(found)
     return results
