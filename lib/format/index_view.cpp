@@ -8,6 +8,7 @@
 #include <initializer_list>
 
 #include "base/hash.h"
+#include "base/prefetch.h"
 #include "base/strided.h"
 #include "format/flatbuffer.h"
 #include "format/rules.h"
@@ -110,12 +111,6 @@ const fb::Entry* likely_entry(const IndexView& index, std::uint64_t hash) {
   const auto found = std::ranges::lower_bound(places, static_cast<std::uint32_t>(hash >> 32U), {},
                                               &fb::Order::hash_top);
   return found == places.end() ? nullptr : &index.entries[found->entry()];
-}
-
-void prefetch_text(std::string_view text) {
-  if (text.empty()) return;
-  __builtin_prefetch(text.data());
-  __builtin_prefetch(text.data() + text.size() - 1);
 }
 
 // Stage by stage: what one stage asks memory for, the next one looks at.

@@ -68,9 +68,10 @@ std::uint64_t bucket_of(const fb::Order& step, unsigned shift) {
 Error bad_bucket(const IndexView& view, unsigned shift) {
   std::size_t place = 0;
   std::size_t bucket = 0;
-  for (; bucket < view.buckets.size() && view.buckets[bucket] == place; ++bucket)
+  for (; bucket < view.buckets.size() && view.buckets[bucket] == place; ++bucket) {
     while (place < view.order.size() && bucket_of(view.order[place], shift) <= bucket)
       ++place;
+  }
   return corrupt("bucket ", bucket == 0 ? 0 : bucket - 1,
                  " is not where its hashes stand in `order`");
 }
@@ -117,7 +118,7 @@ Result<void> check_names(const EntriesInput& input) {
     end += entry.name_size();
   }
   if (is_one_empty || !is_plain_ascii(view.names.substr(begin, end - begin))) {
-    const auto each = check_each_name(view, input.entries);
+    auto each = check_each_name(view, input.entries);
     if (!each) return each;
   }
   if (first + input.entries.size() < view.entries.size() || end == view.names.size()) return {};

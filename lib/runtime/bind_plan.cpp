@@ -5,6 +5,7 @@
 #include <bit>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "weightmap/module.h"
@@ -40,7 +41,7 @@ struct BindPlan::Content {
   using Row = LoadReport::Row;
   using Twins = std::pair<std::uint32_t, std::uint32_t>;
 
-  Content(Module& root, const LoadOptions& bind_options, LoadReport bound, const Digest& of_file);
+  Content(Module& root, LoadOptions bind_options, LoadReport bound, const Digest& of_file);
   std::span<const Row> rows() const { return report.rows(); }
 
   // All that a structure does not say and a bind asks.
@@ -69,9 +70,10 @@ std::vector<std::pair<std::uint32_t, std::uint32_t>> twins_of(std::span<const Ro
   };
   std::ranges::sort(sorted, {}, slot);
   std::vector<std::pair<std::uint32_t, std::uint32_t>> twins;
-  for (std::size_t i = 1; i < sorted.size(); ++i)
+  for (std::size_t i = 1; i < sorted.size(); ++i) {
     if (rows[sorted[i - 1]].slot == rows[sorted[i]].slot)
       twins.emplace_back(sorted[i - 1], sorted[i]);
+  }
   return twins;
 }
 
@@ -89,10 +91,10 @@ std::uint64_t strictest_alignment(std::span<const Row> rows) {
 }  // namespace
 
 BindPlan::Content::Content(Module& root,
-                           const LoadOptions& bind_options,
+                           LoadOptions bind_options,
                            LoadReport bound,
                            const Digest& of_file)
-    : module(root), options(bind_options), report(std::move(bound)), structure(of_file) {
+    : module(root), options(std::move(bind_options)), report(std::move(bound)), structure(of_file) {
   report.share_rows();
   report.file_.reset();
   runs = FileLoader::runs_of(rows());

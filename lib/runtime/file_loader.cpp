@@ -6,10 +6,10 @@
 
 #include "weightmap/module.h"
 
+#include "base/prefetch.h"
 #include "base/strided.h"
 #include "base/text.h"
 #include "runtime/key_homes.h"
-#include "runtime/prefetch.h"
 #include "runtime/slot_home.h"
 
 namespace weightmap {

@@ -55,14 +55,15 @@ class FileLoader final : public Loader {
   static void point(const Row& row, const WeightFile::State& state);
   LoadFacts facts() const override;
 
+  // What is asked for each key is inline; all of it is used in one source.
   void find_composites();
   void find(std::span<const FreeSlot> batch);
-  bool is_next(std::string_view key) const;
+  inline bool is_next(std::string_view key) const;
   void find_together(std::span<const FreeSlot> batch, std::size_t begin);
-  void match(const FreeSlot& named, std::uint32_t number);
-  bool is_key(std::uint32_t number) const;
-  bool fits(const Slot& slot, const fb::Entry& entry);
-  void note_taken(std::uint32_t number);
+  inline void match(const FreeSlot& named, std::uint32_t number);
+  inline bool is_key(std::uint32_t number) const;
+  inline bool fits(const Slot& slot, const fb::Entry& entry);
+  inline void note_taken(std::uint32_t number);
   void note_absent(const FreeSlot& named);
   void collect_unexpected();
   void collect_unexpected(std::string_view name, bool is_taken);

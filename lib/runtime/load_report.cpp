@@ -38,6 +38,7 @@ std::vector<TieDifference> LoadReport::tie_differences() const {
     const std::byte* data;
   };
   std::vector<Side> sides;
+  sides.reserve(rows().size());
   for (std::size_t row = 0; row < rows().size(); ++row)
     sides.push_back({row, rows()[row].slot, data(rows()[row])});
   std::erase_if(sides, [](const Side& side) { return side.data == nullptr; });

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "base/prefetch.h"
 #include "runtime/module_hooks.h"
-#include "runtime/prefetch.h"
 
 namespace weightmap {
 namespace {

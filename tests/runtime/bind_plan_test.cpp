@@ -186,6 +186,30 @@ TEST_CASE("the module keeps the files that a plan binds alive, and no others") {
   CHECK(second_bytes.expired());
 }
 
+TEST_CASE("a slot that a plan leaves alone keeps its own file alive") {
+  const auto without_bias = [](float from) {
+    Sample sample(from);
+    sample.at("first.bias").name = "first.other";
+    return sample.open();
+  };
+  Net net;
+  std::weak_ptr<tests::AlignedBytes> bytes;
+  {
+    const Sample sample;
+    const auto built = build_file(sample.content, sample.segments);
+    bytes = built;
+    REQUIRE(bind(net, open_built(built)).ok());
+  }
+  const auto plan = BindPlan::prepare(net, without_bias(100), {.strict = false});
+  REQUIRE(plan);
+  for (const float from : {200.0F, 300.0F}) {
+    CHECK(plan->bind(without_bias(from)).ok());
+    CHECK_FALSE(bytes.expired());
+    CHECK(net.first.weight.values()[0] == from + 8);
+    CHECK(net.first.bias.values()[0] == 14.0F);
+  }
+}
+
 TEST_CASE("a file of another structure is refused, or bound by its names if so asked") {
   const WeightFile first = Sample().open();
   Sample other(100);

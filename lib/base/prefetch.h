@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string_view>
 
-// Asking for memory some time before it is looked at: slots, modules and names lie anywhere.
+// Asking for memory some time before it is looked at.
 namespace weightmap {
 
 // Its first and its last byte: all of it up to 65 bytes. REQUIRES: not 0 bytes.
