@@ -305,7 +305,8 @@ Run add_diff(CLI::App& app) {
       app.add_flag(
              "--keys", arguments->keys,
              "tell whether A fits where B is wanted: names, shapes and dtypes alone, why not, "
-             "and what mends it; either may be a spec or a list of names, too")
+             "and what mends it; either may be a spec, too, or a list of names, one a line, in a "
+             "file whose name ends in .txt")
           ->excludes("--tensors");
   app.add_flag("--not-strict", arguments->not_strict,
                "with --keys: missing and unexpected keys are no failure unless nothing fits")

@@ -54,7 +54,8 @@ Run add_inspect(CLI::App& app) {
                "torch.load(weights_only=True) loads it")
       ->excludes("--root");
   app.add_flag("--spec", arguments->spec,
-               "write names, dtypes and shapes as JSON, which diff --keys compares with")
+               "write names, dtypes and shapes as JSON, with or without --json, which diff --keys "
+               "compares with")
       ->excludes("--globals");
   add_json(app, arguments->style);
   app.footer(kExamples);

@@ -17,7 +17,6 @@ namespace {
 using FileHandle = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
 constexpr std::size_t kMostBytes = 100'000'000;  // as the JSON of other files
-constexpr std::size_t kLookedAt = 256;           // for what a spec begins with
 
 bool is_regular(const std::string& path) {
   std::error_code ignored;
@@ -44,17 +43,39 @@ Result<std::string> read_text(const std::string& path, std::size_t most) {
   return text;
 }
 
-bool is_spec(const std::string& path) {
-  if (!is_regular(path)) return false;
-  const auto text = read_text(path, kLookedAt);
-  if (!text) return false;
-  std::string_view rest = *text;
-  for (const std::string_view token : {"{", "\"format\"", ":", "\"weightmap spec"}) {
-    rest.remove_prefix(std::min(rest.size(), rest.find_first_not_of(" \t\r\n")));
-    if (!rest.starts_with(token)) return false;
-    rest.remove_prefix(token.size());
+// Whether the file goes on with the text, after white space.
+bool goes_on_with(std::FILE* file, std::string_view text) {
+  int letter = std::fgetc(file);
+  while (letter == ' ' || letter == '\t' || letter == '\r' || letter == '\n')
+    letter = std::fgetc(file);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (i > 0) letter = std::fgetc(file);
+    if (letter != static_cast<unsigned char>(text[i])) return false;
   }
   return true;
+}
+
+// The first field of the JSON object that is there, after a byte order mark. At most as long as
+// those that a spec has.
+std::string first_field(std::FILE* file) {
+  constexpr std::size_t kLongest = 6;
+  if (!goes_on_with(file, "\xEF\xBB\xBF")) std::rewind(file);
+  std::string name;
+  if (!goes_on_with(file, "{") || !goes_on_with(file, "\"")) return name;
+  for (int letter = std::fgetc(file); letter != '"' && letter != EOF; letter = std::fgetc(file)) {
+    if (name.size() == kLongest) return {};
+    name += static_cast<char>(letter);
+  }
+  return goes_on_with(file, ":") ? name : "";
+}
+
+bool is_spec(const std::string& path) {
+  if (!is_regular(path)) return false;
+  const FileHandle file(std::fopen(path.c_str(), "rbe"), &std::fclose);
+  if (!file) return false;
+  const std::string field = first_field(file.get());
+  if (field == "format") return goes_on_with(file.get(), "\"weightmap spec");
+  return field == "keys" && goes_on_with(file.get(), "[");
 }
 
 KeyList list_of(const std::string& path, const char* kind, std::vector<SpecKey> parsed) {

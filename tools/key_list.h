@@ -21,8 +21,8 @@ struct KeyList {
   std::shared_ptr<const void> owner;  // of what the keys refer to
 };
 
-// A spec, which inspect --spec writes, is told by its first field; a list of names, one a line, by
-// the extension .txt.
+// A spec, which inspect --spec writes, is told by its first field, "format" or "keys"; a list of
+// names, one a line, by the extension .txt.
 bool is_spec_or_names(const std::string& path);
 
 // Errors: those of list_any; kCorrupt (a spec that is none, a name twice), kUnsupported (more than

@@ -2,6 +2,7 @@
 #include "spec.h"
 
 #include <limits>
+#include <set>
 #include <unordered_set>
 #include <utility>
 
@@ -29,7 +30,8 @@ class SpecReader : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::optional<Error> error() const { return error_; }
   std::vector<SpecKey> keys() && { return std::move(keys_); }
-  bool is_complete() const { return has_format_ && has_keys_; }
+  bool has_format() const { return has_format_; }
+  bool has_keys() const { return has_keys_; }
 
   bool null() override {
     const bool is_unknown = place_ == Place::kKey && (field_ == "dtype" || field_ == "shape");
@@ -37,7 +39,11 @@ class SpecReader : public nlohmann::json_sax<nlohmann::json> {
   }
   bool boolean(bool) override { return refuse("true or false"); }
   bool number_integer(number_integer_t) override { return refuse("a negative number"); }
-  bool number_float(number_float_t, const string_t&) override { return refuse("a fraction"); }
+  // Also of a whole number that no integer holds.
+  bool number_float(number_float_t, const string_t& text) override {
+    const bool is_whole = text.find_first_of(".eE") == std::string::npos;
+    return refuse(is_whole ? "a number so large" : "a fraction");
+  }
   bool binary(binary_t&) override { return refuse("bytes"); }
 
   bool number_unsigned(number_unsigned_t number) override {
@@ -66,6 +72,9 @@ class SpecReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool key(string_t& name) override {
     field_ = name;
+    if (!fields().insert(name).second) {
+      return fail(fmt::format("{}: has the field `{}` twice", where(), shown(name)));
+    }
     const bool is_top = place_ == Place::kTop && (name == "format" || name == "keys");
     const bool is_of_key =
         place_ == Place::kKey && (name == "name" || name == "dtype" || name == "shape");
@@ -79,6 +88,7 @@ class SpecReader : public nlohmann::json_sax<nlohmann::json> {
     } else if (place_ == Place::kKeys) {
       place_ = Place::kKey;
       keys_.emplace_back();
+      key_fields_.clear();
     } else {
       return refuse("an object");
     }
@@ -92,10 +102,10 @@ class SpecReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool start_array(std::size_t) override {
-    if (place_ == Place::kTop && field_ == "keys" && !has_keys_) {
+    if (place_ == Place::kTop && field_ == "keys") {
       place_ = Place::kKeys;
       has_keys_ = true;
-    } else if (place_ == Place::kKey && field_ == "shape" && !keys_.back().shape) {
+    } else if (place_ == Place::kKey && field_ == "shape") {
       place_ = Place::kShape;
       keys_.back().shape.emplace();
     } else {
@@ -118,6 +128,8 @@ class SpecReader : public nlohmann::json_sax<nlohmann::json> {
  private:
   enum class Place : std::uint8_t { kOutside, kTop, kKeys, kKey, kShape };
 
+  std::set<std::string>& fields() { return place_ == Place::kKey ? key_fields_ : top_fields_; }
+
   std::string where() const {
     if (place_ != Place::kKey && place_ != Place::kShape) return "spec";
     return fmt::format("key {}", keys_.size());
@@ -134,6 +146,8 @@ class SpecReader : public nlohmann::json_sax<nlohmann::json> {
 
   std::vector<SpecKey> keys_;
   std::string field_;
+  std::set<std::string> top_fields_;  // that were met
+  std::set<std::string> key_fields_;  // of the present key
   Place place_ = Place::kOutside;
   bool has_format_ = false;
   bool has_keys_ = false;
@@ -156,7 +170,8 @@ Result<std::vector<SpecKey>> parse_spec(std::string_view text) {
   SpecReader reader;
   const bool is_read = nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
   if (const auto error = reader.error()) return *error;
-  if (!is_read || !reader.is_complete()) return corrupt("spec: has no `keys`");
+  if (!is_read || !reader.has_keys()) return corrupt("spec: has no `keys`");
+  if (!reader.has_format()) return corrupt("spec: has no `format`");
   return checked(std::move(reader).keys());
 }
 

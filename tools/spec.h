@@ -12,7 +12,7 @@
 
 namespace weightmap::tool {
 
-// What a spec begins with, but for white space.
+// What the field "format" of a spec says.
 inline constexpr std::string_view kSpecFormat = "weightmap spec 1";
 
 struct SpecKey {

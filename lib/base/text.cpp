@@ -6,6 +6,9 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
+
+#include "base/escaped.h"
 
 namespace weightmap {
 namespace {
@@ -29,19 +32,26 @@ bool is_scalar_value(std::uint32_t value, std::size_t length) {
   return value >= kSmallest[length] && value <= 0x10FFFF && !surrogate;
 }
 
+// REQUIRES: a sequence of that length, by its first byte.
+std::uint32_t value_of(std::string_view sequence) {
+  const unsigned char lead = byte_at(sequence, 0);
+  if (sequence.size() == 1) return lead;
+  std::uint32_t value = lead & (0x7FU >> sequence.size());
+  for (std::size_t i = 1; i < sequence.size(); ++i)
+    value = value << 6U | (byte_at(sequence, i) & 0x3FU);
+  return value;
+}
+
 // Length of the valid sequence that starts at `at`; 0 when there is none.
 std::size_t sequence_length(std::string_view text, std::size_t at) {
   const unsigned char lead = byte_at(text, at);
   if (lead < 0x80) return 1;
   const auto length = static_cast<std::size_t>(std::countl_one(lead));
   if (length < 2 || length > 4 || text.size() - at < length) return 0;
-  std::uint32_t value = lead & (0x7FU >> length);
   for (std::size_t i = 1; i < length; ++i) {
-    const unsigned char next = byte_at(text, at + i);
-    if (!is_continuation(next)) return 0;
-    value = value << 6U | (next & 0x3FU);
+    if (!is_continuation(byte_at(text, at + i))) return 0;
   }
-  return is_scalar_value(value, length) ? length : 0;
+  return is_scalar_value(value_of(text.substr(at, length)), length) ? length : 0;
 }
 
 bool is_ascii(const char* text, std::size_t size) {
@@ -67,17 +77,43 @@ std::size_t ascii_run(std::string_view text, std::size_t at) {
   return at - start;
 }
 
+// What takes no place or changes that of others: Unicode's control characters and separators of
+// lines, its Default_Ignorable_Code_Point (bidirectional controls, zero-width characters, selectors
+// of variants, tags) and interlinear annotations.
+struct Range {
+  std::uint32_t first;
+  std::uint32_t last;
+};
+constexpr Range kUnseen[] = {
+    {0x00, 0x1F},     {0x7F, 0x9F},       {0xAD, 0xAD},       {0x34F, 0x34F},     {0x61C, 0x61C},
+    {0x115F, 0x1160}, {0x17B4, 0x17B5},   {0x180B, 0x180F},   {0x200B, 0x200F},   {0x2028, 0x202E},
+    {0x2060, 0x206F}, {0x3164, 0x3164},   {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},   {0xFFA0, 0xFFA0},
+    {0xFFF0, 0xFFFB}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},
+};
+
 bool is_printable(std::string_view sequence) {
-  const unsigned char first = byte_at(sequence, 0);
-  // U+0080..U+009F are control characters that some terminals obey.
-  const bool c1 = first == 0xC2 && byte_at(sequence, sequence.size() - 1) < 0xA0;
-  return first >= 0x20 && first != 0x7F && first != '`' && !c1;
+  const std::uint32_t value = value_of(sequence);
+  const auto range = std::ranges::lower_bound(kUnseen, value, {}, &Range::last);
+  return range == std::end(kUnseen) || value < range->first;
 }
 
 void append_escaped(std::string& out, unsigned char byte) {
   out += "\\x";
   out += kDigits[byte >> 4U];
   out += kDigits[byte & 15U];
+}
+
+// The character at a place, escaped where it is not printable or is `special`. Its bytes.
+std::size_t append_shown(std::string& out, std::string_view text, std::size_t at, char special) {
+  const std::size_t length = sequence_length(text, at);
+  const std::string_view piece = text.substr(at, std::max<std::size_t>(length, 1));
+  if (length > 0 && is_printable(piece) && piece[0] != special) {
+    out += piece;
+  } else {
+    for (std::size_t i = 0; i < piece.size(); ++i)
+      append_escaped(out, byte_at(piece, i));
+  }
+  return piece.size();
 }
 
 }  // namespace
@@ -106,19 +142,17 @@ bool is_valid_utf8(std::string_view text) {
 std::string quoted(std::string_view name) {
   std::string out = "`";
   std::size_t at = 0;
-  while (at < name.size() && at < kQuotedLimit) {
-    const std::size_t length = sequence_length(name, at);
-    const std::string_view piece = name.substr(at, std::max<std::size_t>(length, 1));
-    if (length > 0 && is_printable(piece)) {
-      out += piece;
-    } else {
-      append_escaped(out, byte_at(piece, 0));
-      if (length > 1) append_escaped(out, byte_at(piece, 1));
-    }
-    at += piece.size();
-  }
+  while (at < name.size() && at < kQuotedLimit)
+    at += append_shown(out, name, at, '`');
   if (at < name.size()) out += "...";
   return out + "`";
+}
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();)
+    at += append_shown(out, text, at, '\0');
+  return out;
 }
 
 std::string list_text(std::span<const std::int64_t> numbers) {

@@ -4,7 +4,7 @@
 #include "weightmap/diagnosis.h"
 
 #include <algorithm>
-#include <unordered_set>
+#include <iterator>
 #include <utility>
 
 #include "base/text.h"
@@ -47,16 +47,28 @@ void match(const Renaming& renaming, Diagnosis& diagnosis) {
   for (std::uint32_t i = 0; i < wanted.size(); ++i) {
     if (renaming.taker(i) == Renaming::kNobody) continue;
     auto mismatch = compare(wanted[i], renaming.found()[renaming.taker(i)], diagnosis.options);
-    if (mismatch) {
-      diagnosis.mismatched.push_back(std::move(*mismatch));
-    } else {
+    if (!mismatch) {
       ++diagnosis.matched;
+    } else if (mismatch->shape && diagnosis.options.ignore_mismatched_sizes) {
+      ++diagnosis.passed_over;
+    } else {
+      diagnosis.mismatched.push_back(std::move(*mismatch));
     }
   }
-  for (const std::uint32_t number : renaming.missing())
-    diagnosis.missing.push_back({.key = std::string(wanted[number].name)});
-  for (const std::uint32_t number : renaming.unexpected())
-    diagnosis.unexpected.emplace_back(renaming.found()[number].name);
+  for (const KeyFacts& key : renaming.found()) {
+    if (!renaming.wanted().find(key.name)) diagnosis.unexpected.emplace_back(key.name);
+  }
+}
+
+// Wanted keys whose name nobody has.
+std::vector<std::uint32_t> missing_keys(const Renaming& renaming) {
+  std::vector<std::uint32_t> missing;
+  const KeyTable& wanted = renaming.wanted();
+  for (std::uint32_t i = 0; i < wanted.keys().size(); ++i) {
+    const bool is_first = wanted.find(wanted.keys()[i].name) == i;
+    if (is_first && renaming.taker(i) == Renaming::kNobody) missing.push_back(i);
+  }
+  return missing;
 }
 
 // A prefix that is taken away before all else has an option of its own.
@@ -80,8 +92,8 @@ void group_what_is_left(const Renaming& renaming, Diagnosis& diagnosis) {
   std::vector<DiagnosisCause>& causes = diagnosis.causes;
   append(group_transposed(renaming), causes);
   if (diagnosis.options.check_dtypes) append(group_dtypes(renaming, diagnosis.remedy), causes);
-  if (renaming.missing().size() == diagnosis.wanted) {
-    if (diagnosis.wanted == 0) return;
+  if (missing_keys(renaming).size() == diagnosis.wanted) {
+    if (diagnosis.wanted == 0 || !causes.empty()) return;
     causes.push_back({.kind = DiagnosisCause::Kind::kNothingInCommon,
                       .keys = diagnosis.wanted,
                       .text = diagnosis.found == 0 ? "there are no keys at all"
@@ -101,10 +113,11 @@ void set_nearest(const Renaming& renaming,
                  std::span<const std::uint32_t> missing,
                  Diagnosis& diagnosis) {
   const std::vector<std::uint32_t> nearest = nearest_unexpected(renaming);
-  std::size_t rest = 0;
+  const std::vector<std::uint32_t>& rest = renaming.missing();
+  std::size_t next = 0;
   for (std::size_t i = 0; i < missing.size(); ++i) {
     std::uint32_t other = renaming.taker(missing[i]);
-    if (other == Renaming::kNobody) other = nearest[rest++];
+    if (next < rest.size() && rest[next] == missing[i]) other = nearest[next++];
     if (other != Renaming::kNobody) diagnosis.missing[i].nearest = renaming.found()[other].name;
   }
 }
@@ -115,10 +128,9 @@ std::size_t count_mended(const Renaming& renaming, const Diagnosis& diagnosis) {
   std::size_t count = 0;
   for (std::uint32_t i = 0; i < wanted.size(); ++i) {
     if (renaming.taker(i) == Renaming::kNobody) continue;
-    const KeyFacts& found = renaming.found()[renaming.taker(i)];
-    const bool is_cast = cast && wanted[i].dtype == *cast;
-    const bool has_dtype = is_cast || !has_dtype_mismatch(wanted[i], found, diagnosis.options);
-    if (has_dtype && shapes_agree(wanted[i], found)) ++count;
+    KeyFacts found = renaming.found()[renaming.taker(i)];
+    if (cast && found.dtype && is_castable(*found.dtype)) found.dtype = cast;
+    if (!compare(wanted[i], found, diagnosis.options)) ++count;
   }
   return count;
 }
@@ -126,7 +138,7 @@ std::size_t count_mended(const Renaming& renaming, const Diagnosis& diagnosis) {
 }  // namespace
 
 bool Diagnosis::fits() const {
-  if (!mismatched.empty()) return false;
+  if (!mismatched.empty() || !failures.empty()) return false;
   if (options.strict) return missing.empty() && unexpected.empty();
   return matched > 0 || wanted == 0;
 }
@@ -138,12 +150,15 @@ Diagnosis diagnose(std::span<const KeyFacts> wanted,
   Renaming renaming(table, found);
   Diagnosis diagnosis{.options = options, .wanted = wanted.size(), .found = found.size()};
   match(renaming, diagnosis);
+  const std::vector<std::uint32_t> missing = missing_keys(renaming);
+  for (const std::uint32_t number : missing)
+    diagnosis.missing.push_back({.key = std::string(wanted[number].name)});
   diagnosis.mended = diagnosis.matched;
   const bool is_same = diagnosis.missing.empty() && diagnosis.unexpected.empty();
   if (is_same && diagnosis.mismatched.empty()) return diagnosis;
-  const std::vector<std::uint32_t> missing = renaming.missing();
   FoundRenames renames = search_renames(renaming);
   diagnosis.causes = std::move(renames.causes);
+  append(std::move(renames.doubts), diagnosis.causes);
   set_renames(std::move(renames.rules), diagnosis.remedy);
   group_what_is_left(renaming, diagnosis);
   set_nearest(renaming, missing, diagnosis);

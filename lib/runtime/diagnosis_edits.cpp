@@ -13,9 +13,6 @@ namespace {
 
 using Components = std::span<const std::string_view>;
 
-// Longer rules are nobody's.
-constexpr std::size_t kLongestName = 1000;
-
 std::string joined(Components components) {
   std::string text;
   for (const std::string_view component : components) {
@@ -39,18 +36,6 @@ std::vector<std::string_view> digit_runs(std::string_view text) {
     at = std::max(end, at + 1);
   }
   return runs;
-}
-
-std::string with_stars(std::string_view text) {
-  std::string starred;
-  for (const char letter : text) {
-    if (!is_digit(letter)) {
-      starred += letter;
-    } else if (starred.empty() || starred.back() != '*') {
-      starred += '*';
-    }
-  }
-  return starred;
 }
 
 // Numbers that both have, in the same order, stand for any number.
@@ -154,10 +139,22 @@ std::vector<NameEdit> split_at_numbers(const Alignment& names) {
 }
 
 bool is_sayable(std::string_view name) {
-  return name.size() <= kLongestName && name.find_first_of("*=") == std::string_view::npos;
+  return is_comparable(name) && name.find_first_of("*=") == std::string_view::npos;
 }
 
 }  // namespace
+
+std::string with_stars(std::string_view text) {
+  std::string starred;
+  for (const char letter : text) {
+    if (!is_digit(letter)) {
+      starred += letter;
+    } else if (starred.empty() || starred.back() != '*') {
+      starred += '*';
+    }
+  }
+  return starred;
+}
 
 std::optional<NameEdits> edits_between(std::string_view from, std::string_view to) {
   if (from == to || !is_sayable(from) || !is_sayable(to)) return std::nullopt;

@@ -29,6 +29,9 @@ struct NameEdits {
 // Nothing when the names are equal, or when a rule cannot say it (a `*` or `=` in a name).
 std::optional<NameEdits> edits_between(std::string_view from, std::string_view to);
 
+// With a `*` for each number: "layers.*.attn".
+std::string with_stars(std::string_view text);
+
 RenameRule rule_of(const NameEdit& edit);
 
 // Whether it only takes modules away from the path to a slot or only adds some.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -108,10 +109,7 @@ class RestGroups {
       return;
     }
     Layers& layers = layers_[path.substr(0, path.size() - layer.size())];
-    std::uint32_t value = 0;
-    for (const char digit : layer)
-      value = value * 10 + static_cast<std::uint32_t>(digit - '0');
-    layers.numbers.insert(value);
+    layers.numbers.insert(number_value(layer));
     ++layers.keys;
   }
 
@@ -167,23 +165,22 @@ void visit_pairs(const Renaming& renaming, const Visit& visit) {
   }
 }
 
-// What --dtype casts from and to.
-constexpr std::array kCastFrom = {Dtype::kFloat16, Dtype::kBFloat16, Dtype::kFloat32,
-                                  Dtype::kFloat64};
-constexpr std::array kCastTo = {Dtype::kFloat16, Dtype::kBFloat16, Dtype::kFloat32};
-
 bool can_cast(const Renaming& renaming, Dtype from, Dtype to) {
-  const auto is_one_of = [](Dtype dtype, const auto& all) {
-    return std::ranges::find(all, dtype) != all.end();
-  };
+  constexpr std::array kCastTo = {Dtype::kFloat16, Dtype::kBFloat16, Dtype::kFloat32};
   const auto wants_another = [&](const KeyFacts& key) {
-    return key.dtype && is_one_of(*key.dtype, kCastFrom) && *key.dtype != to;
+    return key.dtype && is_castable(*key.dtype) && *key.dtype != to;
   };
-  return is_one_of(from, kCastFrom) && is_one_of(to, kCastTo) &&
+  return is_castable(from) && std::ranges::find(kCastTo, to) != kCastTo.end() &&
          std::ranges::none_of(renaming.wanted().keys(), wants_another);
 }
 
 }  // namespace
+
+bool is_castable(Dtype dtype) {
+  constexpr std::array kCastFrom = {Dtype::kFloat16, Dtype::kBFloat16, Dtype::kFloat32,
+                                    Dtype::kFloat64};
+  return std::ranges::find(kCastFrom, dtype) != kCastFrom.end();
+}
 
 std::vector<DiagnosisCause> group_rest(std::span<const std::string_view> names,
                                        const std::vector<std::uint32_t>& rest,

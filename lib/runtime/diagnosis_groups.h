@@ -24,6 +24,9 @@ std::vector<DiagnosisCause> group_rest(std::span<const std::string_view> names,
 // Matrices that are the other way round, of the keys as they are renamed.
 std::vector<DiagnosisCause> group_transposed(const Renaming& renaming);
 
+// Whether --dtype casts it.
+bool is_castable(Dtype dtype);
+
 // Tells the cause of dtypes that differ, and what the converter can make them.
 std::vector<DiagnosisCause> group_dtypes(const Renaming& renaming, Remedy& remedy);
 

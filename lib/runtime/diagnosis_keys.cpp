@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "base/text.h"
 
 namespace weightmap {
@@ -18,8 +19,9 @@ std::optional<std::uint32_t> KeyTable::find(std::string_view name) const {
   return found == numbers_.end() ? std::nullopt : std::optional(found->second);
 }
 
-bool shapes_agree(const KeyFacts& a, const KeyFacts& b) {
-  return !a.shape || !b.shape || std::ranges::equal(*a.shape, *b.shape);
+bool shapes_agree(const KeyFacts& wanted, const KeyFacts& found) {
+  if (!wanted.shape || !found.shape || std::ranges::equal(*wanted.shape, *found.shape)) return true;
+  return wanted.shape->empty() && found.shape->size() == 1 && found.shape->front() == 1;
 }
 
 bool are_transposed(const KeyFacts& a, const KeyFacts& b) {
@@ -30,6 +32,18 @@ bool are_transposed(const KeyFacts& a, const KeyFacts& b) {
 
 bool dtypes_agree(const KeyFacts& a, const KeyFacts& b) {
   return !a.dtype || !b.dtype || *a.dtype == *b.dtype;
+}
+
+std::uint64_t shape_hash(const KeyFacts& key) {
+  const std::span<const std::int64_t> shape = *key.shape;
+  const bool is_scalar = shape.size() == 1 && shape[0] == 1;
+  return name_hash(
+      {reinterpret_cast<const char*>(shape.data()), is_scalar ? 0 : shape.size_bytes()});
+}
+
+bool is_comparable(std::string_view name) {
+  return name.size() <= kLongestName &&
+         std::ranges::count(name, '.') < std::ptrdiff_t{kMostComponents};
 }
 
 std::vector<std::string_view> components_of(std::string_view name) {
@@ -51,6 +65,13 @@ bool is_number(std::string_view component) {
   constexpr std::size_t kMostDigits = 9;
   return !component.empty() && component.size() <= kMostDigits &&
          component.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+std::uint32_t number_value(std::string_view component) {
+  std::uint32_t value = 0;
+  for (const char digit : component)
+    value = value * 10 + static_cast<std::uint32_t>(digit - '0');
+  return value;
 }
 
 std::string counted_keys(std::size_t count) {

@@ -5,19 +5,16 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "base/hash.h"
-
 namespace weightmap {
 namespace {
 
-constexpr std::size_t kMostCompared = 16;   // of each of the three kinds
-constexpr std::size_t kLongestName = 1000;  // that is compared at all
+constexpr std::size_t kMostCompared = 16;  // of each of the three kinds
 
 // What two names have in common at both ends, as a part of the longer one.
 double likeness(std::string_view a, std::string_view b) {
   const std::size_t least = std::min(a.size(), b.size());
   const std::size_t most = std::max(a.size(), b.size());
-  if (most == 0 || most > kLongestName) return 0;
+  if (most == 0) return 0;
   std::size_t before = 0;
   while (before < least && a[before] == b[before])
     ++before;
@@ -25,10 +22,6 @@ double likeness(std::string_view a, std::string_view b) {
   while (after < least - before && a[a.size() - 1 - after] == b[b.size() - 1 - after])
     ++after;
   return static_cast<double>(before + after) / static_cast<double>(most);
-}
-
-std::uint64_t shape_hash(std::span<const std::int64_t> shape) {
-  return name_hash({reinterpret_cast<const char*>(shape.data()), shape.size_bytes()});
 }
 
 std::string_view module_of(std::string_view name) {
@@ -42,7 +35,7 @@ class Nearest {
       const KeyFacts& key = renaming.found()[number];
       leaves_[last_component(name_of(number))].push_back(number);
       modules_[module_of(name_of(number))].push_back(number);
-      if (key.shape) shapes_[shape_hash(*key.shape)].push_back(number);
+      if (key.shape) shapes_[shape_hash(key)].push_back(number);
     }
   }
 
@@ -52,7 +45,7 @@ class Nearest {
     best_likeness_ = 0.5;
     compare(wanted, lookup(modules_, module_of(wanted.name)), place);
     compare(wanted, lookup(leaves_, last_component(wanted.name)), place);
-    if (wanted.shape) compare(wanted, lookup(shapes_, shape_hash(*wanted.shape)), place);
+    if (wanted.shape) compare(wanted, lookup(shapes_, shape_hash(wanted)), place);
     return best_;
   }
 

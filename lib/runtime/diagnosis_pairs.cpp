@@ -7,20 +7,23 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
 #include "base/hash.h"
+#include "runtime/diagnosis_kinship.h"
 
 namespace weightmap {
 namespace {
 
 constexpr std::size_t kSample = 512;
-constexpr std::size_t kMostOfFeature = 8;      // missing keys that a feature is looked up for
-constexpr std::size_t kMostComponents = 24;    // of names that are looked at with one left out
-constexpr std::size_t kMostVotesOfGamma = 10;  // outweighs every vote for an unlikely name
+constexpr std::size_t kMostOfFeature = 8;  // missing keys that a feature is looked up for
+constexpr std::size_t kKnownBits = 1U << 20U;
+constexpr std::size_t kMostComponentsToMask = 24;  // of names that are looked at with one left out
+constexpr double kVotesOfKin = 10;                 // outweighs every vote for an unlikely name
 
 enum class Feature : std::uint64_t {
   kSuffix = 1,
@@ -36,16 +39,6 @@ std::uint64_t mixed(std::uint64_t hash, std::uint64_t more) {
   constexpr std::uint64_t kOdd = 0x9E3779B97F4A7C15U;
   hash = (hash ^ more) * kOdd;
   return hash ^ hash >> 29U;
-}
-
-// A matrix and its transpose count as one shape.
-std::uint64_t shape_hash(const KeyFacts& key) {
-  std::vector<std::int64_t> dims(key.shape->begin(), key.shape->end());
-  std::ranges::sort(dims);
-  std::uint64_t hash = dims.size();
-  for (const std::int64_t dim : dims)
-    hash = mixed(hash, static_cast<std::uint64_t>(dim));
-  return hash;
 }
 
 // The name of a key, hashed by components, with its shape where all keys have one.
@@ -159,27 +152,36 @@ class Pairing {
   }
 
   void add_features(const HashedName& name) {
-    for (const std::uint64_t hash : name.suffixes(true))
+    const auto add = [&](std::uint64_t hash) {
       slots_[hash];
-    for (const std::uint64_t hash : name.prefixes(true))
-      slots_[hash];
-    if (name.size() > kMostComponents) return;
-    slots_[name.whole(Feature::kWhole)];
+      known_[hash % kKnownBits] = true;
+    };
+    std::ranges::for_each(name.suffixes(true), add);
+    std::ranges::for_each(name.prefixes(true), add);
+    if (name.size() > kMostComponentsToMask) return;
+    add(name.whole(Feature::kWhole));
     for (std::size_t i = 0; i < name.size(); ++i) {
-      slots_[name.without(i, Feature::kWithout, 0)];
-      slots_[name.without(i, Feature::kMasked, i + 1)];
+      add(name.without(i, Feature::kWithout, 0));
+      add(name.without(i, Feature::kMasked, i + 1));
     }
+  }
+
+  void spend(const HashedName& name) const {
+    constexpr std::uint64_t kStepsOfName = 500;
+    renaming_.spend(kStepsOfName + 4 * name.size() * name.size());
   }
 
   void look_up(std::uint32_t number) {
     const HashedName name = wanted_name(number);
+    spend(name);
     const auto add = [&](std::uint64_t hash) {
+      if (!known_[hash % kKnownBits]) return;
       const auto slot = slots_.find(hash);
       if (slot != slots_.end()) slot->second.add(number);
     };
     std::ranges::for_each(name.suffixes(true), add);
     std::ranges::for_each(name.prefixes(true), add);
-    if (name.size() > kMostComponents) return;
+    if (name.size() > kMostComponentsToMask) return;
     add(name.whole(Feature::kWithout));
     for (std::size_t i = 0; i < name.size(); ++i) {
       add(name.without(i, Feature::kWhole, 0));
@@ -198,7 +200,7 @@ class Pairing {
     };
     for (const auto& ends : {name.suffixes(true), name.prefixes(true)})
       std::ranges::find_if(ends, tell_slot);  // the longest that somebody has
-    if (name.size() > kMostComponents) return;
+    if (name.size() > kMostComponentsToMask) return;
     tell_slot(name.whole(Feature::kWhole));
     for (std::size_t i = 0; i < name.size(); ++i) {
       tell_slot(name.without(i, Feature::kWithout, 0));
@@ -235,16 +237,23 @@ class Pairing {
   std::vector<std::uint32_t> sample_;
   bool knows_shapes_ = false;
   std::unordered_map<std::uint64_t, Slot> slots_;
+  std::vector<bool> known_ = std::vector<bool>(kKnownBits);  // what slots_ may have, by hash
 };
 
 class Ballot {
  public:
-  void add(const NameEdit& edit, std::size_t votes) {
+  // Numbers that become others are no edit: all of them are moved together, or none.
+  void add(const NameEdit& edit) {
+    if (differ_by_number(edit.from, edit.to)) return;
     const std::string key =
         edit.from + '=' + edit.to + (edit.at_start ? '^' : '.') + (edit.at_end ? '$' : '.');
     const auto [place, is_new] = places_.emplace(key, edits_.size());
-    if (is_new) edits_.push_back({.edit = edit});
-    edits_[place->second].votes += votes;
+    if (is_new) {
+      const double kin = std::min(kinship(edit.from, edit.to), 1.0);
+      edits_.push_back({.edit = edit});
+      weights_.push_back(1 + static_cast<std::size_t>(kVotesOfKin * kin));
+    }
+    edits_[place->second].votes += weights_[place->second];
   }
 
   std::vector<VotedEdit> result() && {
@@ -255,14 +264,8 @@ class Ballot {
  private:
   std::unordered_map<std::string, std::size_t> places_;
   std::vector<VotedEdit> edits_;
+  std::vector<std::size_t> weights_;  // of a vote
 };
-
-// The old names of what is called weight and bias now: both have one shape.
-bool is_gamma_or_beta(std::string_view from, std::string_view to) {
-  const std::string_view leaf = last_component(from);
-  return (leaf == "gamma" && last_component(to) == "weight") ||
-         (leaf == "beta" && last_component(to) == "bias");
-}
 
 }  // namespace
 
@@ -274,11 +277,10 @@ EditVotes vote_edits(const Renaming& renaming) {
     const std::string_view to = renaming.wanted().keys()[missing].name;
     const auto edits = edits_between(from, to);
     if (!edits) return;
-    const std::size_t votes = is_gamma_or_beta(from, to) ? kMostVotesOfGamma : 1;
     for (const NameEdit& edit : edits->whole)
-      whole.add(edit, votes);
+      whole.add(edit);
     for (const NameEdit& edit : edits->split)
-      split.add(edit, votes);
+      split.add(edit);
   });
   return {.whole = std::move(whole).result(), .split = std::move(split).result()};
 }

@@ -5,47 +5,9 @@
 #include <unordered_set>
 #include <utility>
 
-#include "base/pattern.h"
+#include "runtime/diagnosis_rules.h"
 
 namespace weightmap {
-namespace {
-
-std::string_view longest_piece(std::string_view pattern) {
-  std::string_view longest;
-  while (!pattern.empty()) {
-    const std::string_view piece = pattern.substr(0, pattern.find_first_of("*?"));
-    if (piece.size() > longest.size()) longest = piece;
-    pattern.remove_prefix(std::min(pattern.size(), piece.size() + 1));
-  }
-  return longest;
-}
-
-}  // namespace
-
-RuleChain::RuleChain(std::span<const RenameRule> rules) {
-  for (const RenameRule& rule : rules) {
-    const std::string_view pattern = rule.pattern;
-    rules_.push_back({.rule = &rule,
-                      .beginning = pattern.substr(0, pattern.find_first_of("*?")),
-                      .inside = longest_piece(pattern)});
-  }
-}
-
-bool RuleChain::apply(std::string& name, std::vector<std::size_t>* touched) const {
-  bool is_covered = false;
-  for (std::size_t i = 0; i < rules_.size(); ++i) {
-    const Compiled& compiled = rules_[i];
-    if (!name.starts_with(compiled.beginning)) continue;
-    if (name.find(compiled.inside) == std::string::npos) continue;
-    const auto parts = match(compiled.rule->pattern, name);
-    if (!parts) continue;
-    name = substitute(compiled.rule->replacement, *parts);
-    is_covered = true;
-    if (touched != nullptr) touched->push_back(i);
-  }
-  return is_covered;
-}
-
 Renaming::Renaming(const KeyTable& wanted, std::span<const KeyFacts> found)
     : wanted_(wanted), found_(found) {
   now_.names.reserve(found.size());
@@ -55,9 +17,14 @@ Renaming::Renaming(const KeyTable& wanted, std::span<const KeyFacts> found)
   list_rest();
 }
 
-bool Renaming::agree(std::uint32_t wanted, std::uint32_t found) const {
+bool Renaming::is_spent() const {
+  return steps_ > kMostSteps + kMostStepsOfKey * (wanted_.keys().size() + found_.size());
+}
+
+Renaming::Fit Renaming::fit_of(std::uint32_t wanted, std::uint32_t found) const {
   const KeyFacts& key = wanted_.keys()[wanted];
-  return shapes_agree(key, found_[found]) || are_transposed(key, found_[found]);
+  if (shapes_agree(key, found_[found])) return Fit::kFits;
+  return are_transposed(key, found_[found]) ? Fit::kTransposed : Fit::kMisfit;
 }
 
 // Who has which name, and whether it fits there.
@@ -68,7 +35,7 @@ void Renaming::place(Trial& trial) const {
     const auto wanted = wanted_.find(trial.names[i]);
     if (!wanted || trial.takers[*wanted] != kNobody) continue;
     trial.takers[*wanted] = i;
-    trial.fits[*wanted] = agree(*wanted, i) ? Fit::kFits : Fit::kMisfit;
+    trial.fits[*wanted] = fit_of(*wanted, i);
   }
 }
 
@@ -77,40 +44,49 @@ void Renaming::list_rest() {
   unexpected_.clear();
   for (std::uint32_t i = 0; i < now_.takers.size(); ++i) {
     const bool is_first = wanted_.find(wanted_.keys()[i].name) == i;
-    if (now_.takers[i] == kNobody && is_first) missing_.push_back(i);
+    const bool is_missing = now_.takers[i] == kNobody && is_first;
+    if (is_missing && is_comparable(wanted_.keys()[i].name)) missing_.push_back(i);
   }
   for (std::uint32_t i = 0; i < now_.names.size(); ++i) {
-    if (!wanted_.find(now_.names[i])) unexpected_.push_back(i);
+    if (!wanted_.find(now_.names[i]) && is_comparable(now_.names[i])) unexpected_.push_back(i);
   }
 }
 
 std::size_t Renaming::estimate(std::span<const RenameRule> rules,
                                std::span<const std::uint32_t> sample) const {
-  const RuleChain chain(rules);
+  constexpr std::uint64_t kStepsOfKey = 100;
+  RuleChain chain(rules);
   std::size_t count = 0;
   for (const std::uint32_t number : sample) {
     std::string name = now_.names[number];
     if (!chain.apply(name)) continue;
     const auto wanted = wanted_.find(name);
-    if (wanted && fit(*wanted) == Fit::kMissing && agree(*wanted, number)) ++count;
+    if (!wanted || fit(*wanted) != Fit::kMissing) continue;
+    if (fit_of(*wanted, number) == Fit::kFits) ++count;
   }
+  spend(chain.steps() + kStepsOfKey * sample.size());
   return count;
 }
 
 Renaming::Trial Renaming::attempt_all(std::vector<RenameRule> rules) const {
+  constexpr std::uint64_t kStepsOfKey = 300;
   Trial trial{.rules = std::move(rules)};
-  const RuleChain chain(trial.rules);
+  RuleChain chain(trial.rules);
   trial.names = now_.names;
-  for (std::string& name : trial.names)
+  for (std::string& name : trial.names) {
+    spend(kStepsOfKey + name.size());
     chain.apply(name);
+  }
+  spend(chain.steps());
   place(trial);
   count(trial);
   return trial;
 }
 
 void Renaming::count(Trial& trial) const {
-  const RuleChain chain(trial.rules);
+  RuleChain chain(trial.rules);
   trial.explained.assign(trial.rules.size(), 0);
+  trial.witnesses.assign(trial.rules.size(), {});
   std::vector<std::size_t> touched;
   for (std::uint32_t i = 0; i < trial.takers.size(); ++i) {
     const std::uint32_t taker = trial.takers[i];
@@ -122,9 +98,12 @@ void Renaming::count(Trial& trial) const {
     touched.clear();
     std::string name = now_.names[taker];
     chain.apply(name, &touched);
-    for (const std::size_t rule : touched)
+    for (const std::size_t rule : touched) {
       ++trial.explained[rule];
+      if (now_.fits[i] != Fit::kFits) trial.witnesses[rule].push_back(i);
+    }
   }
+  spend(chain.steps());
   for (const std::uint32_t i : unexpected_) {
     const bool is_moved = trial.names[i] != now_.names[i];
     if (is_moved && !wanted_.find(trial.names[i])) ++trial.in_vain;
@@ -138,12 +117,14 @@ bool Renaming::is_sound(const Trial& trial) const {
     if (name.empty() || !names.insert(name).second) return false;
   }
   for (std::size_t i = 0; i < trial.fits.size(); ++i) {
-    if (now_.fits[i] == Fit::kFits && trial.fits[i] != Fit::kFits) return false;
+    const bool is_good = now_.fits[i] == Fit::kFits || now_.fits[i] == Fit::kTransposed;
+    if (is_good && trial.fits[i] < now_.fits[i]) return false;
   }
   return true;
 }
 
 std::optional<Renaming::Trial> Renaming::attempt(std::vector<RenameRule> rules) const {
+  if (is_spent()) return std::nullopt;
   Trial trial = attempt_all(std::move(rules));
   if (std::ranges::find(trial.explained, 0U) != trial.explained.end()) {
     std::vector<RenameRule> useful;

@@ -6,6 +6,7 @@
 
 #include "weightmap/diagnosis.h"
 
+#include "base/escaped.h"
 #include "base/text.h"
 #include "runtime/diagnosis_keys.h"
 
@@ -61,6 +62,8 @@ std::string list_lines(const std::vector<T>& items, std::size_t most, const Line
 }
 
 std::string counts_text(const Diagnosis& diagnosis) {
+  const bool has_keys = diagnosis.wanted + diagnosis.found > 0;
+  if (!has_keys && !diagnosis.failures.empty()) return "the keys were not compared";
   std::string text = concat(counted_keys(diagnosis.wanted), " wanted, ", diagnosis.found,
                             " found: ", diagnosis.matched, " fit");
   const auto add = [&](std::size_t count, std::string_view what) {
@@ -69,6 +72,8 @@ std::string counts_text(const Diagnosis& diagnosis) {
   add(diagnosis.missing.size(), "missing");
   add(diagnosis.unexpected.size(), "unexpected");
   add(diagnosis.mismatched.size(), "mismatched");
+  add(diagnosis.passed_over, "of another size, which is ignored");
+  if (diagnosis.is_edited) text += "\nkeys are as hooks of the module have left them";
   return text;
 }
 
@@ -91,7 +96,11 @@ std::string unexpected_line(const std::string& key) {
 }
 
 std::string mismatched_line(const MismatchedKey& mismatched) {
-  return concat("\n  ", quoted(mismatched.key), ": ", mismatched.text);
+  return concat("\n  ", quoted(mismatched.key), ": ", escaped(mismatched.text));
+}
+
+std::string failure_line(const std::string& failure) {
+  return concat("\n  ", escaped(failure));
 }
 
 std::string cause_line(const DiagnosisCause& cause) {
@@ -101,11 +110,12 @@ std::string cause_line(const DiagnosisCause& cause) {
 }  // namespace
 
 std::string_view cause_kind_name(DiagnosisCause::Kind kind) {
-  constexpr std::array<std::string_view, 15> kNames = {
+  constexpr std::array<std::string_view, 17> kNames = {
       "extra_prefix",    "lacking_prefix",  "extra_component",   "lacking_component",
       "renamed",         "shifted_numbers", "transposed",        "other_dtype",
       "missing_subtree", "extra_subtree",   "missing_layers",    "extra_layers",
-      "missing_leaf",    "extra_leaf",      "nothing_in_common",
+      "missing_leaf",    "extra_leaf",      "nothing_in_common", "ambiguous",
+      "other_numbers",
   };
   return kNames[static_cast<std::size_t>(kind)];
 }
@@ -145,6 +155,7 @@ std::string Diagnosis::text() const {
   add("missing:", missing, missing_line);
   add("unexpected:", unexpected, unexpected_line);
   add("mismatched, found vs wanted:", mismatched, mismatched_line);
+  add("failed:", failures, failure_line);
   return text;
 }
 

@@ -83,7 +83,17 @@ Error LoadReport::error() const {
 }
 
 Diagnosis LoadReport::diagnosis() const {
-  return facts_ == nullptr ? Diagnosis{} : facts_->diagnose(diagnosis_options_);
+  LoadOutcome outcome{.taken = {},
+                      .missing = missing_,
+                      .unexpected = unexpected_,
+                      .mismatched = mismatched_,
+                      .errors = errors_};
+  for (std::size_t i = 0; i < matched_count(); ++i)
+    outcome.taken.push_back(matched(i));
+  if (facts_ != nullptr) return facts_->diagnose(outcome, diagnosis_options_);
+  Diagnosis diagnosis;
+  add_failures(outcome, diagnosis);
+  return diagnosis;
 }
 
 }  // namespace weightmap

@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+#include "base/escaped.h"
+
 namespace weightmap {
 namespace {
 
@@ -49,6 +51,10 @@ TEST_CASE("a name in a message cannot act on a terminal or forge the message") {
        "2J"sv,
        "`\\xc2\\x9b2J`"sv},
       {"\xC2\xA0"sv, "`\xC2\xA0`"sv},
+      {"a\u202Eb\u2066c\u061C"sv, R"(`a\xe2\x80\xaeb\xe2\x81\xa6c\xd8\x9c`)"sv},
+      {"we\u200Bight\u00AD\uFEFF"sv, R"(`we\xe2\x80\x8bight\xc2\xad\xef\xbb\xbf`)"sv},
+      {"\u2028\U000E0041\uFE0F"sv, R"(`\xe2\x80\xa8\xf3\xa0\x81\x81\xef\xb8\x8f`)"sv},
+      {"\u2027\u2030\u4E00"sv, "`\u2027\u2030\u4E00`"sv},
       {"end`: forged"sv, "`end\\x60: forged`"sv},
       {"\xff\xfe"sv, "`\\xff\\xfe`"sv},
       {"cut \xE6\xBC"sv, "`cut \\xe6\\xbc`"sv},
@@ -59,6 +65,11 @@ TEST_CASE("a name in a message cannot act on a terminal or forge the message") {
     CAPTURE(std::string(row.quoted));
     CHECK(quoted(row.name) == row.quoted);
   }
+}
+
+TEST_CASE("a text is escaped whole, and its backquotes stay") {
+  CHECK(escaped("of `a`\x1b[2J\u202E") == R"(of `a`\x1b[2J\xe2\x80\xae)");
+  CHECK(escaped(std::string(1000, 'x')) == std::string(1000, 'x'));
 }
 
 TEST_CASE("a long name is cut between characters, and the cut is shown") {

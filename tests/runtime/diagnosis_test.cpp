@@ -2,6 +2,7 @@
 #include "weightmap/diagnosis.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <map>
 #include <random>
@@ -189,8 +190,10 @@ TEST_CASE("the cause and what mends it are found") {
        ""},
       {"transposed", "a.weight[3,2] b.weight[4,5] c.bias[2]",
        "a.weight[2,3] b.weight[5,4] c.bias[2]", "transposed()2", ""},
-      {"transposed and with a prefix", "a.weight[3,2] b.weight[4,5]",
-       "m.a.weight[2,3] m.b.weight[5,4]", "extra_prefix(m.)2 transposed()2", "--strip-prefix m."},
+      {"transposed and with a prefix", "a.weight[3,2] a.bias[3] b.weight[4,5] b.bias[4]",
+       "m.a.weight[2,3] m.a.bias[3] m.b.weight[5,4] m.b.bias[4]", "extra_prefix(m.)2 transposed()2",
+       "--strip-prefix m."},
+      {"a scalar of old", "a[] b[3]", "m.a[1] m.b[3]", "extra_prefix(m.)2", "--strip-prefix m."},
       {"another dtype", "a.weight[3]:float32 b.weight[4]:float32",
        "a.weight[3]:float16 b.weight[4]:float16", "other_dtype(float16)2", "--dtype float32"},
       {"a dtype that no cast makes", "a.weight[3]:int64 b.weight[4]:float32",
@@ -215,6 +218,170 @@ TEST_CASE("the cause and what mends it are found") {
     CHECK(causes_text(diagnosis) == row.causes);
     CHECK(joined(diagnosis.remedy.arguments()) == row.remedy);
   }
+}
+
+// Where each found key belongs, in the same order; "" for nowhere.
+using Truth = std::vector<std::string>;
+
+// Wanted keys that get another tensor than theirs when the remedy is applied.
+std::vector<std::string> wrong_keys(const Keys& found, const Truth& truth, const Remedy& remedy) {
+  const Keys after = renamed(found, remedy);
+  std::vector<std::string> wrong;
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    const bool is_taken = std::ranges::find(truth, after[i].name) != truth.end();
+    if (is_taken && after[i].name != truth[i]) wrong.push_back(after[i].name);
+  }
+  return wrong;
+}
+
+struct Layout {
+  Keys wanted;
+  Keys found;
+  Truth truth;
+
+  void add(const std::string& is_wanted, const std::string& is_found, const Shape& shape) {
+    wanted.push_back({is_wanted, shape});
+    found.push_back({is_found, shape});
+    truth.push_back(is_wanted);
+  }
+};
+
+// For every layer, the found names in an order of their own.
+Layout layered(std::size_t layers,
+               const std::vector<std::array<std::string, 2>>& wanted_and_found,
+               const Shape& shape) {
+  Layout layout;
+  for (std::size_t i = 0; i < layers; ++i) {
+    const std::string layer = "l." + std::to_string(i) + ".";
+    for (const auto& [wanted, found] : wanted_and_found)
+      layout.add(layer + wanted, layer + found, shape);
+  }
+  return layout;
+}
+
+TEST_CASE("a remedy never puts a tensor where another belongs") {
+  std::vector<std::pair<const char*, Layout>> layouts;
+  Layout& stacks = layouts.emplace_back("two stacks numbered one too high", Layout()).second;
+  for (const char* stack : {"encoder.layers.", "decoder.layers."}) {
+    for (int i = 0; i < 6; ++i) {
+      const std::string wanted = stack + std::to_string(i);
+      const std::string found = stack + std::to_string(i + 1);
+      stacks.add(wanted + ".q.weight", found + ".q.weight", {8, 8});
+      stacks.add(wanted + ".k.weight", found + ".k.weight", {8, 8});
+      stacks.add(wanted + ".b.bias", found + ".b.bias", {8});
+    }
+  }
+  layouts.emplace_back("k before q", layered(4,
+                                             {{"k_proj.weight", "key.weight"},
+                                              {"q_proj.weight", "query.weight"},
+                                              {"v_proj.weight", "value.weight"},
+                                              {"o_proj.weight", "dense.weight"}},
+                                             {8, 8}));
+  layouts.emplace_back(
+      "norms in the other order",
+      layered(4, {{"norm2.weight", "ln_2.weight"}, {"norm1.weight", "ln_1.weight"}}, {8}));
+  layouts.emplace_back("g and b", layered(1, {{"bias", "b"}, {"weight", "g"}}, {8}));
+  layouts.emplace_back("scale and shift",
+                       layered(1, {{"shift", "bias"}, {"scale", "weight"}}, {8}));
+  Layout& swiglu = layouts.emplace_back("LLaMA's w1, w2, w3", Layout()).second;
+  for (int i = 0; i < 4; ++i) {
+    const std::string layer = "l." + std::to_string(i) + ".";
+    swiglu.add(layer + "gate.weight", layer + "w1.weight", {16, 8});
+    swiglu.add(layer + "down.weight", layer + "w2.weight", {8, 16});
+    swiglu.add(layer + "up.weight", layer + "w3.weight", {16, 8});
+  }
+  Layout& even = layouts.emplace_back("every second layer", Layout()).second;
+  for (int i = 0; i < 4; ++i)
+    even.add("l." + std::to_string(i) + ".w", "l." + std::to_string(2 * i) + ".w", {8, 8});
+  for (auto& [about, layout] : layouts) {
+    CAPTURE(about);
+    // The module has its own order.
+    std::ranges::stable_sort(layout.wanted, std::greater<>(), &Key::name);
+    const Diagnosis diagnosis = diagnosed(layout.wanted, layout.found);
+    const std::string text = diagnosis.text();
+    CAPTURE(text);
+    CHECK(joined(wrong_keys(layout.found, layout.truth, diagnosis.remedy)) == "");
+    CHECK(diagnosed(layout.wanted, renamed(layout.found, diagnosis.remedy)).fits());
+    CHECK(diagnosis.mended == layout.wanted.size());
+  }
+}
+
+TEST_CASE("what goes by order says so") {
+  const Diagnosis diagnosis =
+      diagnosed(keys("l.0.w[3] l.1.w[3] l.2.w[3]"), keys("l.0.w[3] l.2.w[3] l.4.w[3]"));
+  CHECK(causes_text(diagnosis) == "other_numbers(l.)2");
+  CHECK(diagnosis.causes.front().text ==
+        "the numbers below `l.` are others: by their order alone, 2 is wanted as 1 and so on");
+}
+
+TEST_CASE("renames of which one is as good as another are told and not proposed") {
+  struct Row {
+    const char* wanted;
+    const char* found;
+    const char* text;
+  };
+  const Row kRows[] = {
+      {"c.weight[3,2] c.bias[3]", "a.weight[3,2] a.bias[3] b.weight[3,2] b.bias[3]",
+       "`a.*` and `b.*` could each be wanted as `c.*`: their shapes are alike"},
+      {"c.weight[3,2] c.bias[3] d.weight[3,2] d.bias[3]", "a.weight[3,2] a.bias[3]",
+       "`a.*` could be wanted as `c.*` or as `d.*`: their shapes are alike"},
+      {"w[3,2] b[3]", "student.w[3,2] student.b[3] teacher.w[3,2] teacher.b[3]",
+       "`student.*` and `teacher.*` could each be wanted as `*`: their shapes are alike"},
+  };
+  for (const Row& row : kRows) {
+    CAPTURE(row.found);
+    const Diagnosis diagnosis = diagnosed(keys(row.wanted), keys(row.found));
+    CHECK(diagnosis.remedy.empty());
+    REQUIRE_FALSE(diagnosis.causes.empty());
+    CHECK(diagnosis.causes.front().kind == Kind::kAmbiguous);
+    CHECK(diagnosis.causes.front().text == row.text);
+  }
+}
+
+TEST_CASE("a cast counts only for what convert casts") {
+  const Diagnosis diagnosis =
+      diagnosed(keys("a:float32 b:float32 c:float32 d:float32 e:float32"),
+                keys("a:float16 b:float16 c:float16 d:int64 e:float8_e5m2"));
+  CHECK(joined(diagnosis.remedy.arguments()) == "--dtype float32");
+  CHECK(diagnosis.mended == 3);
+}
+
+TEST_CASE("a shape that is ignored is passed over") {
+  const Diagnosis diagnosis =
+      diagnosed(keys("a[2] b[3]"), keys("a[2] b[4]"), {.ignore_mismatched_sizes = true});
+  CHECK(diagnosis.fits());
+  CHECK(diagnosis.matched == 1);
+  CHECK(diagnosis.passed_over == 1);
+  CHECK(diagnosis.text() == "2 keys wanted, 2 found: 1 fit, 1 of another size, which is ignored");
+}
+
+TEST_CASE("long names are compared whole, and cost no more than they are long") {
+  std::string dots;
+  for (int i = 0; i < 128'000; ++i)
+    dots += "1.";
+  const Diagnosis diagnosis =
+      diagnosed({{"same." + dots}, {"a." + dots + "x"}}, {{"same." + dots}, {"b." + dots + "x"}});
+  CHECK(diagnosis.matched == 1);
+  CHECK(diagnosis.missing.size() == 1);
+  CHECK(diagnosis.unexpected.size() == 1);
+  CHECK(diagnosis.remedy.empty());
+}
+
+TEST_CASE("many stacks that are all counted from another number are mended at once") {
+  Keys wanted;
+  Keys found;
+  for (int stack = 0; stack < 100; ++stack) {
+    for (int layer = 0; layer < 100; ++layer) {
+      const std::string before = "stack" + std::to_string(stack) + ".layers.";
+      wanted.push_back({before + std::to_string(layer) + ".w"});
+      found.push_back({before + std::to_string(layer + 100) + ".w"});
+    }
+  }
+  const Diagnosis diagnosis = diagnosed(wanted, found);
+  CHECK(diagnosis.mended == wanted.size());
+  CHECK(diagnosis.remedy.rename.size() == 100);
+  const Keys after = renamed(found, diagnosis.remedy);
+  CHECK(std::ranges::equal(after, wanted, {}, &Key::name, &Key::name));
 }
 
 TEST_CASE("what fits is told in one line") {
@@ -337,12 +504,20 @@ TEST_CASE("what is proposed for renames at random makes everything fit") {
       about += std::string(name) + ", ";
       found = with_names(std::move(found), rename);
     }
+    std::map<std::string, std::string> truth_of;
+    for (std::size_t i = 0; i < found.size(); ++i)
+      truth_of.emplace(found[i].name, wanted[i].name);
     if (random() % 3 == 0) std::ranges::sort(found, {}, &Key::name);
+    if (random() % 3 == 0) std::ranges::shuffle(found, random);
+    Truth truth;
+    for (const Key& key : found)
+      truth.push_back(truth_of.at(key.name));
     CAPTURE(round);
     CAPTURE(about);
     const Diagnosis diagnosis = diagnosed(wanted, found);
     const std::string text = diagnosis.text().substr(0, 600);
     CAPTURE(text);
+    CHECK(joined(wrong_keys(found, truth, diagnosis.remedy)) == "");
     CHECK(diagnosed(wanted, renamed(found, diagnosis.remedy)).fits());
     CHECK(diagnosis.mended == wanted.size());
   }

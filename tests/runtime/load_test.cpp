@@ -7,13 +7,17 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "weightmap/save.h"
+
 #include "format/index_view.h"
 #include "support/built_file.h"
+#include "support/temp_dir.h"
 
 namespace weightmap {
 namespace {
@@ -21,6 +25,7 @@ namespace {
 using tests::build_file;
 using tests::bytes_of;
 using tests::open_built;
+using tests::TempDir;
 using tests::tensor_in;
 using Floats = std::vector<float>;
 using Strings = std::vector<std::string>;
@@ -436,6 +441,111 @@ TEST_CASE("a load that fails has its diagnosis, from both sources") {
   CHECK(of_file.wanted == 4);
   CHECK(of_file.found == 2);
   CHECK(of_file.missing.size() == 4);
+}
+
+StateTensor ones(std::vector<std::int64_t> shape) {
+  const std::vector<float> values(16, 1.0F);
+  std::size_t count = 1;
+  for (const std::int64_t dim : shape)
+    count *= static_cast<std::size_t>(dim);
+  return StateTensor::copy_of<float>(std::move(shape), std::span(values).first(count));
+}
+
+TEST_CASE("a remedy has the prefix that the load took off the file's names") {
+  StateDict saved;
+  saved.set("model.enc.weight", ones({3}));
+  saved.set("model.enc.bias", ones({2}));
+  const TempDir dir;
+  REQUIRE(save(saved, dir / "prefixed.wmap"));
+  const auto file = WeightFile::open(dir / "prefixed.wmap");
+  REQUIRE(file);
+  Module module;
+  Module encoder;
+  Slot weight({.shape = {3}});
+  Slot bias({.shape = {2}});
+  module.register_module("encoder", encoder);
+  encoder.register_parameter("weight", weight);
+  encoder.register_parameter("bias", bias);
+  const Diagnosis diagnosis = bind(module, *file, {.prefix = "model."}).diagnosis();
+  CHECK(diagnosis.remedy.command_text() == "--rename 'model.enc.*=model.encoder.*'");
+  CHECK(diagnosis.mended == 2);
+}
+
+TEST_CASE("a diagnosis has all that the load refused, and nothing else") {
+  Module module;
+  Slot slot({.shape = {3}});
+  StateDict saved;
+  SUBCASE("a tie that the file does not keep") {
+    saved.set("a", ones({3}));
+    saved.set("b", ones({3}));
+    module.register_parameter("a", slot);
+    module.register_parameter("b", slot);
+    const Diagnosis diagnosis = bind(module, saved).diagnosis();
+    CHECK_FALSE(diagnosis.fits());
+    CHECK(diagnosis.matched == 1);
+    REQUIRE(diagnosis.mismatched.size() == 1);
+    CHECK(diagnosis.mismatched[0].key == "b");
+    CHECK(diagnosis.mismatched[0].text ==
+          "tie mismatch for b: it is one with a in the module, but not in the file.");
+  }
+  SUBCASE("a value that is no tensor") {
+    saved.set("a", StateValue::of_integer(1));
+    module.register_parameter("a", slot);
+    const Diagnosis diagnosis = load(module, saved).diagnosis();
+    CHECK_FALSE(diagnosis.fits());
+    REQUIRE(diagnosis.mismatched.size() == 1);
+    CHECK(diagnosis.matched == 0);
+  }
+  SUBCASE("a scalar of shape [1] is none of it") {
+    Slot scalar({.shape = {}});
+    saved.set("n", ones({1}));
+    module.register_parameter("n", scalar);
+    module.register_parameter("a", slot);
+    const Diagnosis diagnosis = load(module, saved).diagnosis();
+    CHECK(diagnosis.mismatched.empty());
+    CHECK(diagnosis.missing.size() == 1);
+  }
+  SUBCASE("nor a size that is ignored") {
+    saved.set("a", ones({4}));
+    module.register_parameter("a", slot);
+    Slot other({.shape = {2}});
+    module.register_parameter("b", other);
+    const Diagnosis diagnosis = load(module, saved, {.ignore_mismatched_sizes = true}).diagnosis();
+    CHECK(diagnosis.mismatched.empty());
+    CHECK(diagnosis.passed_over == 1);
+    CHECK_FALSE(diagnosis.fits());
+  }
+  SUBCASE("extra state that is wanted is not unexpected; that it is refused is told") {
+    Module child;
+    saved.set("c._extra_state", StateValue::of_integer(1));
+    module.register_module("c", child);
+    child.register_extra_state(nullptr, [](const StateItem&) -> Result<void> {
+      return Error(ErrorCode::kCorrupt, "no such\x1b state");
+    });
+    const Diagnosis diagnosis = load(module, saved).diagnosis();
+    CHECK(diagnosis.unexpected.empty());
+    CHECK(diagnosis.matched == 1);
+    REQUIRE(diagnosis.failures.size() == 1);
+    CHECK_FALSE(diagnosis.fits());
+    CHECK(diagnosis.text().find("failed:\n  While setting the extra state") != std::string::npos);
+    CHECK(diagnosis.text().find('\x1b') == std::string::npos);
+  }
+  SUBCASE("what a hook has renamed is taken, and no remedy is told") {
+    saved.set("old", ones({3}));
+    saved.set("net.b", ones({2}));
+    Slot other({.shape = {2}});
+    module.register_parameter("new", slot);
+    module.register_parameter("b", other);
+    module.register_load_state_dict_pre_hook(
+        [](Module&, LoadStep& step) { step.state_dict.rename("old", "new"); });
+    const Diagnosis diagnosis = load(module, saved).diagnosis();
+    CHECK(diagnosis.is_edited);
+    CHECK(diagnosis.matched == 1);
+    CHECK(diagnosis.missing.size() == 1);
+    CHECK(diagnosis.unexpected.size() == 1);
+    CHECK(diagnosis.remedy.empty());
+    CHECK(diagnosis.text().find("hooks") != std::string::npos);
+  }
 }
 
 TEST_SUITE_END();

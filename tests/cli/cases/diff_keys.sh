@@ -35,3 +35,10 @@ run weightmap diff --keys "$DATA/diff/first.pt" "$DATA/diff/second.pt" --ignore-
 printf '# the last layer\nfc.weight\r\n\nfc.bias\n' >names.txt
 run weightmap diff --keys names.txt digits.json --not-strict
 run weightmap diff --keys "$DATA/sources/sharded" names.txt
+
+# A spec is one whatever its fields' order, the white space before it, or a byte order mark.
+printf '{"keys": [{"name": "fc.weight"}, {"name": "fc.bias"}], "format": "weightmap spec 1"}' >turned.json
+run weightmap diff --keys names.txt turned.json
+printf '\xef\xbb\xbf%400s{%400s"format": "weightmap spec 1", "keys": []}' '' '' >blank.json
+run weightmap diff --keys blank.json blank.json
+weightmap inspect "$DIGITS" --spec --json | cmp - digits.json && echo "a spec is JSON with and without --json"

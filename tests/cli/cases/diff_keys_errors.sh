@@ -16,7 +16,7 @@ refused '{"format": "weightmap spec 1", "keys": {}}'
 refused '{"format": "weightmap spec 1", "keys": [], "keys": []}'
 refused '{"format": "weightmap spec 2", "keys": []}'
 refused '{"format": "weightmap spec 1", "tensors": []}'
-refused '{"keys": [], "format": "weightmap spec 1"}'
+refused '{"keys": []}'
 refused "${begin}1]}"
 refused "$begin{}]}"
 refused "$begin{\"name\": \"\"}]}"
@@ -30,6 +30,10 @@ refused "$begin{\"name\": \"a\", \"shape\": [18446744073709551615]}]}"
 refused "$begin{\"name\": \"a\", \"shape\": [\"1\"]}]}"
 refused "$begin{\"name\": \"a\", \"shape\": [[1]]}]}"
 refused "$begin{\"name\": \"a\", \"shape\": [1], \"shape\": [2]}]}"
+refused "$begin{\"name\": \"a\", \"name\": \"b\"}]}"
+refused "$begin{\"name\": \"a\", \"dtype\": null, \"dtype\": \"int64\"}]}"
+refused '{"format": "weightmap spec 1", "format": "weightmap spec 1", "keys": []}'
+refused "$begin{\"name\": \"a\", \"shape\": [99999999999999999999999999]}]}"
 refused "$begin{\"name\": \"a\"}, {\"name\": \"a\"}]}"
 refused "$begin{\"name\": \"a$(printf '\xff')\"}]}"
 refused "$begin$(printf '%0.s[' {1..5000})"
