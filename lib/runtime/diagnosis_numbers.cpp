@@ -2,6 +2,7 @@
 // Numbers that are all moved, which no single edit of a name says.
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <string>
 #include <string_view>
@@ -75,7 +76,7 @@ void add_numbers(std::string_view name, Numbers Numbered::*side, Modules& module
 
 void sort(Numbers& numbers) {
   std::ranges::sort(numbers);
-  numbers.erase(std::ranges::unique(numbers).begin(), numbers.end());
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
 }
 
 // The first of the one becomes the first of the other and so on; nothing where that is not all.

@@ -165,10 +165,6 @@ Remedy with_prefix(const Remedy& remedy, const std::string& prefix) {
   return whole;
 }
 
-bool is_error(const std::string& text, const LoadOutcome& outcome) {
-  return std::ranges::find(outcome.errors, text) != outcome.errors.end();
-}
-
 // Missing and unexpected keys have lists of their own.
 bool is_list_of_keys(std::string_view error) {
   return error.starts_with("Missing key(s) in state_dict: ") ||
@@ -208,9 +204,10 @@ void add_failures(const LoadOutcome& outcome, Diagnosis& diagnosis) {
 
 Diagnosis LoadFacts::diagnose(const LoadOutcome& outcome, const DiagnosisOptions& options) const {
   DiagnosisOptions present = options;
+  const std::unordered_set<std::string_view> errors(outcome.errors.begin(), outcome.errors.end());
   present.ignore_mismatched_sizes =
       std::ranges::any_of(outcome.mismatched, [&](const Mismatch& mismatch) {
-        return mismatch.reason == Mismatch::Reason::kShape && !is_error(mismatch.text, outcome);
+        return mismatch.reason == Mismatch::Reason::kShape && !errors.contains(mismatch.text);
       });
   const Sides sides(*this, outcome);
   Diagnosis diagnosis = weightmap::diagnose(sides.wanted(), sides.found(), present);

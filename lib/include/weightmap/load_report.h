@@ -93,9 +93,9 @@ class LoadReport {
   Error error() const;
 
   // Why keys do not fit, and what would mend it (diagnosis.h): the whole of both sides is compared
-  // when this is asked, and all that the load refused is in it: it never fits. The remedy is for the
-  // file as it is, with the prefix in its names. What hooks have edited is told as they left it,
-  // and without a remedy: what they do to a converted file is not known. REQUIRES: !ok().
+  // when this is asked, and all that the load refused is in it: it never fits. The remedy is for
+  // the file as it is, with the prefix in its names. What hooks have edited is told as they left
+  // it, and without a remedy: what they do to a converted file is not known. REQUIRES: !ok().
   Diagnosis diagnosis() const;
 
  private:
