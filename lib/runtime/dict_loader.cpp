@@ -223,7 +223,7 @@ std::string_view DictLoader::key(std::uint32_t source) const {
 LoadFacts DictLoader::facts() const {
   LoadFacts facts;
   facts.note_wanted(root_);
-  facts.note_found(given_);
+  facts.note_found(given_, options_.prefix);
   return facts;
 }
 

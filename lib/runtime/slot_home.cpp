@@ -8,20 +8,27 @@
 
 namespace weightmap {
 
+template <typename Question>
+void SlotHome::drop_if(const Question& question) {
+  if (before_ && question(*before_)) before_.reset();
+  std::erase_if(older_, question);
+}
+
 bool SlotHome::keep_open(const WeightFile& file) {
   const auto is_it = [&](const WeightFile& other) { return &state_of(other) == &state_of(file); };
   if (!file_ || !is_it(*file_)) {
-    std::erase_if(older_files_, is_it);
-    if (file_) older_files_.push_back(*std::move(file_));
-    file_ = file;
+    drop_if(is_it);
+    if (before_) older_.push_back(*std::move(before_));
+    before_ = std::exchange(file_, file);
   }
-  may_have_unused_ = !older_files_.empty();
+  may_have_unused_ = before_ || !older_.empty();
   return may_have_unused_;
 }
 
 void SlotHome::keep_only(const WeightFile& file) {
   file_ = file;
-  older_files_.clear();
+  before_.reset();
+  older_.clear();
   may_have_unused_ = false;
 }
 
@@ -29,7 +36,7 @@ void SlotHome::let_go_of_unused() {
   if (!std::exchange(may_have_unused_, false) || module_ == nullptr) return;
   const auto is_unused = [&](const WeightFile& file) { return !points_into(file); };
   if (file_ && is_unused(*file_)) file_.reset();
-  std::erase_if(older_files_, is_unused);
+  drop_if(is_unused);
 }
 
 bool SlotHome::points_into(const WeightFile& file) const {
@@ -39,10 +46,11 @@ bool SlotHome::points_into(const WeightFile& file) const {
 }
 
 const WeightFile* SlotHome::file_of(const Slot& slot) const {
-  if (file_ && state_of(*file_).maps(slot.bytes())) return &*file_;
-  const auto found = std::ranges::find_if(
-      older_files_, [&](const WeightFile& older) { return state_of(older).maps(slot.bytes()); });
-  return found == older_files_.end() ? nullptr : &*found;
+  const auto has_it = [&](const WeightFile& file) { return state_of(file).maps(slot.bytes()); };
+  if (file_ && has_it(*file_)) return &*file_;
+  if (before_ && has_it(*before_)) return &*before_;
+  const auto found = std::ranges::find_if(older_, has_it);
+  return found == older_.end() ? nullptr : &*found;
 }
 
 }  // namespace weightmap

@@ -39,12 +39,15 @@ class SlotHome {
   const WeightFile* file_of(const Slot& slot) const;
 
  private:
+  template <typename Question>
+  void drop_if(const Question& question);  // of the older ones
   bool points_into(const WeightFile& file) const;
 
   const Module* module_;
   bool may_have_unused_ = false;
-  std::optional<WeightFile> file_;  // of the last bind
-  std::vector<WeightFile> older_files_;
+  std::optional<WeightFile> file_;    // of the last bind
+  std::optional<WeightFile> before_;  // of the one before: that there are more is rare
+  std::vector<WeightFile> older_;
 };
 
 }  // namespace weightmap

@@ -52,7 +52,7 @@ class OrderedMap {
   V& set(std::string_view name, V value) {
     if (V* const known = find(name)) return *known = std::move(value);
     entries_.push_back({std::string(name), std::move(value)});
-    const Iterator last = std::prev(entries_.end());
+    const auto last = std::prev(entries_.end());
     places_.emplace(last->name, last);
     return last->value;
   }
@@ -96,7 +96,7 @@ class OrderedMap {
   using Places = std::unordered_map<std::string_view, Iterator>;
 
   V take_out(typename Places::iterator place) {
-    const Iterator entry = place->second;
+    const auto entry = place->second;
     V value = std::move(entry->value);
     places_.erase(place);
     entries_.erase(entry);

@@ -44,8 +44,8 @@ class StateTensor {
 
   // A contiguous tensor with a copy of the values. REQUIRES: as many as the shape says.
   template <Element T>
-  static StateTensor copy_of(std::vector<std::int64_t> shape, std::span<const T> values) {
-    return copy_of_bytes(*kDtypeOf<T>, std::move(shape), std::as_bytes(values));
+  static StateTensor copy_of(const std::vector<std::int64_t>& shape, std::span<const T> values) {
+    return copy_of_bytes(*kDtypeOf<T>, shape, std::as_bytes(values));
   }
   static StateTensor copy_of_bytes(Dtype dtype,
                                    std::vector<std::int64_t> shape,
