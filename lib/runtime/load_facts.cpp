@@ -26,10 +26,10 @@ void LoadFacts::note_wanted(std::span<const FreeSlot> slots) {
 }
 
 void LoadFacts::add_wanted(std::string_view name, const Slot& slot) {
-  Key key{.name = std::string(name)};
+  Key& key = wanted_.emplace_back();
+  key.name = name;
   if (!slot.is_lazy() && !slot.takes_any_dtype()) key.dtype = slot.dtype();
   if (!slot.is_lazy()) key.shape.emplace(slot.shape().begin(), slot.shape().end());
-  wanted_.push_back(std::move(key));
 }
 
 void LoadFacts::note_found(const WeightFile& file, std::string_view prefix) {
@@ -51,7 +51,7 @@ void LoadFacts::note_found(const StateDict& state_dict, std::string_view prefix)
     if (const StateTensor* const tensor = item.tensor()) {
       add_found(name, tensor->view());
     } else {
-      found_.push_back({.name = name});
+      found_.emplace_back().name = name;
     }
   }
 }
@@ -59,7 +59,7 @@ void LoadFacts::note_found(const StateDict& state_dict, std::string_view prefix)
 // A lazy parameter that was saved before it got its shape has none.
 void LoadFacts::add_found(std::string_view name, const TensorView& tensor) {
   if (tensor.is_uninitialized()) {
-    found_.push_back({.name = std::string(name)});
+    found_.emplace_back().name = name;
   } else {
     add_found(name, tensor.dtype(), tensor.shape());
   }
