@@ -91,9 +91,9 @@ CopyRun copy_run_of(std::size_t element_bytes) {
 template <typename Byte>
 class Side {
  public:
-  Side(Byte* data, const ElementWalk& walk, std::size_t element_bytes)
+  Side(Byte* data, ElementWalk walk, std::size_t element_bytes)
       : data_(data),
-        walk_(walk),
+        walk_(std::move(walk)),
         element_bytes_(element_bytes),
         copy_run_(copy_run_of(element_bytes)) {}
 
@@ -213,6 +213,7 @@ void copy_truth(const Box& box, Dtype part, const std::byte* from_data, std::byt
   FromSide from(from_data, walk_of(box, &Dimension::from_step, pair_bytes), pair_bytes);
   ToSide to(to_data, walk_of(box, &Dimension::to_step, 1), 1);
   Buffer pairs;
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written before it is read
   std::array<std::byte, 2 * kBlockElements> truths;
   for (std::size_t left = count_of(box); left > 0;) {
     const std::size_t count = std::min(left, kBlockElements);

@@ -180,6 +180,7 @@ class Steps {
 
   // REQUIRES: count() > 0, numbers <= kBlockNumbers.
   void run(const std::byte* from, std::size_t numbers, std::byte* into) const {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written before it is read
     std::array<std::array<std::byte, kBlockNumbers * kWideBytes>, 2> between;
     for (std::size_t i = 0; i < count_; ++i) {
       std::byte* target = i + 1 == count_ ? into : between[i].data();

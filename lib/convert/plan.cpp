@@ -95,9 +95,10 @@ Result<Plan> make_plan(const checkpoint::Checkpoint& source, const ConvertOption
             .segments = {},
             .composite_nodes = std::move(made->composite_nodes),
             .opaque_classes = {}};
-  for (const std::uint32_t storage : made->storages)
+  for (const std::uint32_t storage : made->storages) {
     plan.segments.push_back(
         {.storage = storage, .size_bytes = source.storages[storage].size_bytes});
+  }
   plan.content.alignment_bytes = options.alignment_bytes;
   plan.content.producer = producer_name();
   collect_opaque_classes(plan);

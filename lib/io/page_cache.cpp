@@ -39,7 +39,7 @@ class CachedRuns {
       if (::mincore(start, bytes, pages_.data()) != 0) {
         return system_error(file_.path(), "cannot ask for its pages", errno);
       }
-      const Result<void> looked = look_at(begin, bytes, look);
+      Result<void> looked = look_at(begin, bytes, look);
       if (!looked) return looked;
     }
     return {};
@@ -59,7 +59,7 @@ class CachedRuns {
       const std::uint64_t from = page * page_bytes_;
       const std::uint64_t to = std::min(end * page_bytes_, bytes);
       if (is_cached(page)) {
-        const Result<void> looked = look(begin + from, to - from);
+        Result<void> looked = look(begin + from, to - from);
         if (!looked) return looked;
       }
       page = end;

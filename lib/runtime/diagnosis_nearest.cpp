@@ -56,9 +56,9 @@ class Nearest {
 
   template <typename Map, typename Key>
   static const List& lookup(const Map& map, const Key& key) {
-    static const List kNone;
+    static const List none;
     const auto list = map.find(key);
-    return list == map.end() ? kNone : list->second;
+    return list == map.end() ? none : list->second;
   }
 
   void compare(const KeyFacts& wanted, const List& list, double place) {

@@ -152,7 +152,8 @@ void DictLoader::collect_unexpected_of_own_scope(const Module& module, const Tak
     children.insert(child.name);
   for (const StateDict::Entry& entry : *scope().entries) {
     if (!entry.name.starts_with(walk_.prefix())) continue;
-    const auto rest = std::string_view(entry.name).substr(walk_.prefix().size());
+    const std::string_view name = entry.name;
+    const std::string_view rest = name.substr(walk_.prefix().size());
     const std::size_t dot = rest.find('.');
     const bool is_below = dot != std::string_view::npos && children.contains(rest.substr(0, dot));
     if (is_below || rest == kExtraState || taken.contains(&entry.value)) continue;

@@ -183,7 +183,8 @@ class Items {
   }
 
   void set(const Found& found, StateDict& into) const {
-    const std::string_view name = std::string_view(found.path).substr(prefix_.size());
+    const std::string_view path = found.path;
+    const std::string_view name = path.substr(prefix_.size());
     if (!into.contains(name)) into.set(name, found.item);
   }
 

@@ -23,15 +23,14 @@ namespace {
 StateDict without_prefix(const StateDict& whole, std::string_view prefix) {
   StateDict part;
   for (const StateDict::Entry& entry : whole) {
-    if (entry.name.starts_with(prefix)) {
-      part.set(std::string_view(entry.name).substr(prefix.size()), entry.value);
-    }
+    const std::string_view name = entry.name;
+    if (name.starts_with(prefix)) part.set(name.substr(prefix.size()), entry.value);
   }
   for (const auto& [path, metadata] : whole.metadata()) {
     const std::string with_dot = path + '.';
     if (!with_dot.starts_with(prefix)) continue;
-    part.metadata().set(std::string_view(path).substr(std::min(prefix.size(), path.size())),
-                        metadata);
+    const std::string_view name = path;
+    part.metadata().set(name.substr(std::min(prefix.size(), name.size())), metadata);
   }
   return part;
 }

@@ -62,6 +62,7 @@ std::vector<TieDifference> LoadReport::tie_differences() const {
 
   std::ranges::stable_sort(found, {}, &std::pair<std::size_t, TieDifference>::first);
   std::vector<TieDifference> differences;
+  differences.reserve(found.size());
   for (auto& [row, difference] : found)
     differences.push_back(std::move(difference));
   return differences;

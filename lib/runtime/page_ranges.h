@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "weightmap/result.h"
@@ -30,7 +31,7 @@ class PageRanges {
     std::uint32_t data_file = 0;
     format::Range range;
   };
-  explicit PageRanges(const WeightFile& file) : file_(file) {}
+  explicit PageRanges(WeightFile file) : file_(std::move(file)) {}
   Result<void> add(std::uint32_t data_file, const format::Range& range);
   Result<void> add_tensor(std::uint32_t number);
 

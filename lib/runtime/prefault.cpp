@@ -67,7 +67,7 @@ Result<void> PageRanges::prefault(
     const io::MappedFile& mapped = *state_of(file_).file(piece.data_file);
     for (std::uint64_t begin = 0; begin < piece.range.size_bytes; begin += kSliceBytes) {
       const std::uint64_t size = std::min(kSliceBytes, piece.range.size_bytes - begin);
-      const Result<void> there = mapped.prefault(piece.range.offset_bytes + begin, size);
+      Result<void> there = mapped.prefault(piece.range.offset_bytes + begin, size);
       if (!there) return there;
       done += size;
       if (!go_on(done)) return cancelled;

@@ -97,8 +97,8 @@ class ObjectBuilder {
       if (copies.try_emplace(node, kNowhere).second) nodes.push_back(node);
     };
     reach(root);
-    for (std::size_t next = 0; next < nodes.size(); ++next) {
-      for (const std::uint32_t child : from.children(nodes[next]))
+    for (std::size_t next = 0; next < nodes.size();) {  // there come more
+      for (const std::uint32_t child : from.children(nodes[next++]))
         reach(child);
     }
     std::ranges::sort(nodes);  // children before parents
