@@ -74,7 +74,7 @@ StateTensor floats(const Floats& values) {
 
 TEST_SUITE_BEGIN("runtime/save");
 
-TEST_CASE("ties, views and their distances come back; of the storage, what they reach") {
+TEST_CASE("ties, views and their distances come back, and of the storage what they reach") {
   const TempDir dir;
   const Memory memory;
   StateDict state_dict;
