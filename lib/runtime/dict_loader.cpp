@@ -7,7 +7,6 @@
 
 #include "base/text.h"
 #include "runtime/module_hooks.h"
-#include "runtime/slot_home.h"
 #include "runtime/state_keys.h"
 
 namespace weightmap {
@@ -242,9 +241,7 @@ void DictLoader::point_slots() {
                                 .storage = from.storage(),
                                 .writable = nullptr});
   }
-  for (const Row& row : report_.rows_)
-    if (row.slot->home_ != nullptr) row.slot->home_->note_unused();
-  let_go_of_unused(report_.rows_);
+  leave_files();
 }
 
 }  // namespace weightmap

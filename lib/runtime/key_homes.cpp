@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "runtime/module_walk.h"
+#include "runtime/state_keys.h"
 
 namespace weightmap {
 
@@ -30,7 +31,6 @@ std::optional<std::uint32_t> KeyHomes::home(std::string_view key) const {
 }
 
 bool KeyHomes::is_extra_state(std::string_view key) const {
-  constexpr std::string_view kExtraState = "_extra_state";
   if (!key.ends_with(kExtraState)) return false;
   key.remove_suffix(kExtraState.size());
   return modules_.contains(std::string(key));

@@ -174,8 +174,12 @@ void Loader::copy_values() {
     if (to.mutable_bytes() == nullptr) to.take_memory(memory_[&to]);
     copy_into(to, from);
   }
-  for (const auto& [slot, memory] : memory_)
-    if (slot->home_ != nullptr) slot->home_->note_unused();
+  leave_files();
+}
+
+void Loader::leave_files() {
+  for (const Row& row : report_.rows_)
+    if (row.slot->home_ != nullptr) row.slot->home_->note_unused();
   let_go_of_unused(report_.rows_);
 }
 

@@ -61,8 +61,10 @@ class Loader {
   // tree has.
   void finish(std::span<const std::string> registration_errors, std::size_t slot_count);
 
-  // Files that slots no longer point into need not stay open for them.
+  // Files that slots no longer point into need not stay open for them: of homes that know of some,
+  // and of all, after slots were given other memory.
   static void let_go_of_unused(std::span<const Row> rows);
+  void leave_files();
 
   const LoadOptions& options_;
   const LoadMode mode_;
