@@ -223,17 +223,27 @@ void FileLoader::point(const Row& row, const WeightFile::State& state) {
   slot.take(state.data_of(entry), state.index.strides(entry).data());
 }
 
-// The slots of a home mostly stand together: it is told once what to keep open for them.
+// A home is told what to keep open for a run of its slots. Whether it is to look for what it keeps
+// open for nothing: not when these are all that it has.
+bool FileLoader::end_run(SlotHome* home, std::span<const Row> run, const WeightFile& file) {
+  if (home == nullptr || !home->keep_open(file)) return false;
+  if (!has_all_slots(*home, run)) return true;
+  home->keep_only(file);
+  return false;
+}
+
+// The slots of a home mostly stand together.
 void FileLoader::point_slots() {
   const std::span<const Row> rows = report_.rows_;
-  const SlotHome* last = nullptr;
   bool may_have_unused = false;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  for (std::size_t i = 0, begin = 0; i < rows.size(); ++i) {
     prefetch_ahead(rows, i);
-    SlotHome* const home = rows[i].slot->home_.get();
-    if (home != nullptr && home != last && home->keep_open(file_)) may_have_unused = true;
-    last = home;
     point(rows[i], state_);
+    const bool goes_on = i + 1 < rows.size() && rows[i + 1].slot->home_ == rows[i].slot->home_;
+    if (goes_on) continue;
+    const auto run = rows.subspan(begin, i + 1 - begin);
+    if (end_run(rows[i].slot->home_.get(), run, file_)) may_have_unused = true;
+    begin = i + 1;
   }
   if (may_have_unused) let_go_of_unused(rows);
 }
@@ -273,18 +283,19 @@ std::vector<FileLoader::Run> FileLoader::runs_of(std::span<const Row> rows) {
   }
   std::uint32_t begin = 0;
   for (Run& run : runs) {
-    const Module* const module = run.home == nullptr ? nullptr : run.home->module();
-    if (module != nullptr)
-      run.is_whole = has_all_slots(*module, rows.subspan(begin, run.end - begin));
+    if (run.home != nullptr)
+      run.is_whole = has_all_slots(*run.home, rows.subspan(begin, run.end - begin));
     begin = run.end;
   }
   return runs;
 }
 
 // Those that are none need nothing. The rows are in the order in which the module has its slots.
-bool FileLoader::has_all_slots(const Module& module, std::span<const Row> rows) {
+// Without the module nobody knows.
+bool FileLoader::has_all_slots(const SlotHome& home, std::span<const Row> rows) {
+  if (home.module() == nullptr) return false;
   auto row = rows.begin();
-  for (const Module::NamedSlot& named : module.own_slots()) {
+  for (const Module::NamedSlot& named : home.module()->own_slots()) {
     if (named.slot == nullptr) continue;
     row = std::ranges::find(row, rows.end(), named.slot, &Row::slot);
     if (row == rows.end()) return false;

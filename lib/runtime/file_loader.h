@@ -50,7 +50,8 @@ class FileLoader final : public Loader {
   TensorView tensor(std::uint32_t source) const override { return file_.tensor(source); }
   std::string_view key(std::uint32_t source) const override;
   void point_slots() override;
-  static bool has_all_slots(const Module& module, std::span<const Row> rows);
+  static bool end_run(SlotHome* home, std::span<const Row> run, const WeightFile& file);
+  static bool has_all_slots(const SlotHome& home, std::span<const Row> rows);
   void prefetch_ahead(std::span<const Row> rows, std::size_t at) const;
   static void point(const Row& row, const WeightFile::State& state);
   LoadFacts facts() const override;
