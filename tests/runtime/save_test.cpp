@@ -14,6 +14,7 @@
 
 #include "format/index_view.h"
 #include "support/file_bytes.h"
+#include "support/reported.h"
 #include "support/temp_dir.h"
 
 namespace weightmap {
@@ -39,21 +40,7 @@ struct Memory {
 WeightFile saved(const StateDict& state_dict,
                  const std::string& path,
                  const SaveOptions& options = {}) {
-  const auto report = save(state_dict, path, options);
-  INFO((report ? "" : report.error().message()));
-  REQUIRE(report);
-  auto file = WeightFile::open(path);
-  INFO((file ? "" : file.error().message()));
-  REQUIRE(file);
-  CHECK(file->digest() == report->digest);
-  CHECK(file->tensor_count() == report->tensor_count);
-  CHECK(file->segment_count() == report->segment_count);
-  CHECK(file->size_bytes() == report->file_bytes);
-  const auto verified = file->verify();
-  REQUIRE(verified);
-  CHECK(verified->ok());
-  CHECK(verified->bytes_checked == report->data_bytes);
-  return *file;
+  return tests::open_reported(path, save(state_dict, path, options));
 }
 
 Floats values_of(const WeightFile& file, std::string_view name) {
