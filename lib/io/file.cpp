@@ -37,6 +37,12 @@ Error cut_short(const std::string& path, std::uint64_t size, std::uint64_t wante
           concat(path, ": ends at byte ", size, ", expected at least ", wanted_end, " bytes")};
 }
 
+FileState state_of(const struct stat& status) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  return {.size_bytes = static_cast<std::uint64_t>(status.st_size),
+          .modified_ns = status.st_mtim.tv_sec * kSecond + status.st_mtim.tv_nsec};
+}
+
 }  // namespace
 
 File::File(Descriptor descriptor, std::string path)
@@ -71,7 +77,14 @@ Result<File> File::checked(Descriptor descriptor, std::string path) {
   File file(std::move(descriptor), std::move(path));
   file.size_bytes_ = static_cast<std::uint64_t>(status.st_size);
   file.identity_ = {.device = status.st_dev, .inode = status.st_ino};
+  file.state_at_open_ = state_of(status);
   return file;
+}
+
+Result<FileState> File::state_now() const {
+  struct stat status {};
+  if (::fstat(descriptor(), &status) != 0) return system_error(path_, "cannot stat", errno);
+  return state_of(status);
 }
 
 File File::slice(std::uint64_t offset_bytes, std::uint64_t size_bytes) const {

@@ -20,6 +20,13 @@ struct FileIdentity {
   friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
 };
 
+// What changes when a file is written to.
+struct FileState {
+  std::uint64_t size_bytes = 0;
+  std::int64_t modified_ns = 0;  // since 1970; a time can be set, too
+  friend bool operator==(const FileState&, const FileState&) = default;
+};
+
 // A regular file, open for reading. Owns its descriptor, which no child process inherits, together
 // with its slices. Movable; reading from several threads is safe.
 class File {
@@ -38,6 +45,8 @@ class File {
   int descriptor() const { return descriptor_->get(); }
   std::uint64_t size_bytes() const { return size_bytes_; }  // as it was when opened
   FileIdentity identity() const { return identity_; }
+  const FileState& state_at_open() const { return state_at_open_; }  // of the whole file
+  Result<FileState> state_now() const;                               // Error: kIo
 
   // The bytes from `offset` on as a file of their own, by the same descriptor; messages name the
   // part after the path. Its descriptor() is the whole file's. REQUIRES: they lie inside the file.
@@ -57,6 +66,7 @@ class File {
   bool is_slice_ = false;
   std::uint64_t size_bytes_ = 0;
   FileIdentity identity_;
+  FileState state_at_open_;
 };
 
 }  // namespace weightmap::io

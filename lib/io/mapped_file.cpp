@@ -14,6 +14,7 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "io/read_by_threads.h"
 #include "io/system.h"
 
 namespace weightmap::io {
@@ -40,9 +41,11 @@ class OpenedFile {
 
 struct MappedFile::Region {
   bip::mapped_region pages;
+  bool is_writable = false;
+  std::unique_ptr<FaultGuard> guard;  // ends before the pages do
 };
 
-MappedFile::MappedFile() = default;
+MappedFile::MappedFile() : is_locked_(std::make_unique<std::atomic<bool>>(false)) {}
 MappedFile::~MappedFile() = default;
 MappedFile::MappedFile(MappedFile&&) noexcept = default;
 MappedFile& MappedFile::operator=(MappedFile&&) noexcept = default;
@@ -50,22 +53,55 @@ MappedFile& MappedFile::operator=(MappedFile&&) noexcept = default;
 Result<MappedFile> MappedFile::map(File file, MapOptions options) {
   MappedFile mapped;
   mapped.path_ = file.path();
-  const auto size = static_cast<std::size_t>(file.size_bytes());
-  if (size > 0) {
-    try {
-      const OpenedFile handle(file.descriptor());
-      mapped.region_ =
-          std::make_unique<Region>(Region{bip::mapped_region(handle, bip::read_only, 0, size)});
-    } catch (const bip::interprocess_exception& failure) {
-      return system_error(file.path(), "cannot map", failure.get_native_error());
-    }
-    void* const address = mapped.region_->pages.get_address();
-    // A hint; kernels without huge pages answer EINVAL, and the mapping is as good.
-    if (options.huge_pages) ::madvise(address, size, MADV_HUGEPAGE);
-    mapped.bytes_ = {static_cast<const std::byte*>(address), size};
+  if (file.size_bytes() > 0) {
+    const Result<void> made = mapped.map_region(file, options);
+    if (!made) return made.error();
   }
   mapped.file_ = std::move(file);
   return mapped;
+}
+
+// MAP_NORESERVE: what a private mapping may come to need is not set aside, for a file may be larger
+// than the memory.
+Result<void> MappedFile::map_region(const File& file, const MapOptions& options) {
+  const bool is_writable = options.sharing == Sharing::kPrivate;
+  const auto size = static_cast<std::size_t>(file.size_bytes());
+  try {
+    const OpenedFile handle(file.descriptor());
+    const bip::map_options_t more = is_writable ? MAP_NORESERVE : bip::default_map_options;
+    const bip::mode_t mode = is_writable ? bip::copy_on_write : bip::read_only;
+    region_ = std::make_unique<Region>(
+        Region{bip::mapped_region(handle, mode, 0, size, nullptr, more), is_writable, nullptr});
+  } catch (const bip::interprocess_exception& failure) {
+    return system_error(file.path(), "cannot map", failure.get_native_error());
+  }
+  void* const address = region_->pages.get_address();
+  bytes_ = {static_cast<const std::byte*>(address), size};
+  // A hint; kernels without huge pages answer EINVAL, and the mapping is as good.
+  if (options.huge_pages) ::madvise(address, size, MADV_HUGEPAGE);
+  if (!options.guard) return {};
+  Result<std::unique_ptr<FaultGuard>> guard = FaultGuard::watch(bytes_, is_writable);
+  if (!guard) return guard.error().with_context(path_);
+  region_->guard = std::move(*guard);
+  return {};
+}
+
+Result<MappedFile> MappedFile::copy(File file,
+                                    const std::function<bool(std::uint64_t done_bytes)>& go_on) {
+  Result<PrivateBytes> memory = read_by_threads(file, go_on);
+  if (!memory) return memory.error();
+  const auto owner = std::make_shared<PrivateBytes>(std::move(*memory));
+  MappedFile copied;
+  copied.path_ = file.path();
+  copied.bytes_ = owner->bytes();
+  copied.owner_ = owner;
+  copied.file_ = std::move(file);
+  return copied;
+}
+
+std::span<std::byte> MappedFile::writable_bytes() const {
+  if (!region_ || !region_->is_writable) return {};
+  return {static_cast<std::byte*>(region_->pages.get_address()), bytes_.size()};
 }
 
 Result<MappedFile> MappedFile::from_memory(std::span<const std::byte> bytes,
@@ -94,18 +130,42 @@ Result<void> MappedFile::read_at(std::uint64_t offset, std::span<std::byte> into
   return {};
 }
 
+const FaultGuard* MappedFile::guard() const {
+  return region_ ? region_->guard.get() : nullptr;
+}
+
+// From the beginning of its first page.
+std::span<std::byte> MappedFile::pages_of(std::uint64_t offset, std::uint64_t size) const {
+  const std::uint64_t begin = offset - offset % bip::mapped_region::get_page_size();
+  return {static_cast<std::byte*>(region_->pages.get_address()) + begin, offset + size - begin};
+}
+
 Result<void> MappedFile::prefault(std::uint64_t offset, std::uint64_t size) const {
   if (!region_ || size == 0) return {};
-  const std::uint64_t page = bip::mapped_region::get_page_size();
-  const std::uint64_t begin = offset - offset % page;
-  auto* const address = static_cast<std::byte*>(region_->pages.get_address()) + begin;
+  const std::span<std::byte> pages = pages_of(offset, size);
   int failure = EINTR;
   while (failure == EINTR || failure == EAGAIN) {
-    failure = ::madvise(address, offset + size - begin, kPopulateRead) == 0 ? 0 : errno;
+    failure = ::madvise(pages.data(), pages.size(), kPopulateRead) == 0 ? 0 : errno;
   }
   if (failure == 0 || failure == EINVAL) return {};
   return Error(ErrorCode::kIo, concat(path_, ": bytes ", offset, " to ", offset + size,
                                       " cannot be read: the file was cut short or its disk fails"));
+}
+
+Result<void> MappedFile::lock() const {
+  if (bytes_.empty() || is_locked_->load()) return {};
+  if (::mlock(bytes_.data(), bytes_.size()) != 0) {
+    return system_error(path_, concat("cannot lock ", bytes_.size(), " bytes in memory"), errno);
+  }
+  is_locked_->store(true);
+  return {};
+}
+
+Result<void> MappedFile::release(std::uint64_t offset, std::uint64_t size) const {
+  if (!region_ || size == 0) return {};
+  const std::span<std::byte> pages = pages_of(offset, size);
+  if (::madvise(pages.data(), pages.size(), MADV_DONTNEED) == 0) return {};
+  return system_error(path_, "cannot release pages", errno);
 }
 
 }  // namespace weightmap::io

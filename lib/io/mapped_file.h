@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,21 +12,38 @@
 
 #include "weightmap/result.h"
 
+#include "io/fault_guard.h"
 #include "io/file.h"
 
 namespace weightmap::io {
 
-struct MapOptions {
-  bool huge_pages = true;  // madvise(MADV_HUGEPAGE): doubles cold reads; ignored where unknown
+enum class Sharing : std::uint8_t {
+  kShared,   // read-only, the page cache's own pages
+  kPrivate,  // writable: a page that is written to becomes this process's own
 };
 
-// The whole of a file as one read-only shared mapping, or bytes in memory that stand for a file.
-// Movable; the address of the bytes stays. Reading is safe from several threads.
+struct MapOptions {
+  Sharing sharing = Sharing::kShared;
+  bool huge_pages = true;  // madvise(MADV_HUGEPAGE): doubles cold reads; ignored where unknown
+  // A page that cannot be read gives zeros and a fault that is remembered, instead of SIGBUS
+  // (fault_guard.h).
+  bool guard = false;
+};
+
+// The whole of a file as one mapping, a copy of it in memory, or bytes in memory that stand for a
+// file. Movable; the address of the bytes stays. Reading is safe from several threads.
 class MappedFile {
  public:
   // One mapping, no page touched. An empty file has no mapping and empty bytes.
-  // Errors: those of File; kIo when the system will not map.
+  // Errors: those of File; kIo when the system will not map; kUnsupported: more guards than there
+  // is room for.
   static Result<MappedFile> map(File file, MapOptions options = {});
+
+  // What the file holds, read into memory of this process by several threads, page-aligned.
+  // `go_on` is told, on the calling thread, how much is there; false stops the work.
+  // Errors: kIo (no memory among them), kCorrupt (cut short), kCancelled.
+  static Result<MappedFile> copy(File file,
+                                 const std::function<bool(std::uint64_t done_bytes)>& go_on);
 
   // Bytes that the caller keeps, alive as long as `owner` is; 64-byte aligned or refused
   // (kInvalidArgument), since tensors are used in place. `name` stands for the path in messages.
@@ -41,6 +60,11 @@ class MappedFile {
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::optional<File>& file() const { return file_; }  // nothing: it is memory
+  bool is_mapping() const { return region_ != nullptr; }
+
+  // What may be written to, all of it; empty: the mapping is not private. Writers of the same bytes
+  // take turns, which is theirs to see to.
+  std::span<std::byte> writable_bytes() const;
 
   // Copies by read(2), not through the mapping: a file cut short is an error, not a signal.
   Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const;
@@ -50,15 +74,30 @@ class MappedFile {
   // would; does nothing on kernels before 5.14. REQUIRES: the range lies inside bytes().
   Result<void> prefault(std::uint64_t offset, std::uint64_t size) const;
 
+  // Keeps all pages in memory until the mapping ends; brings in those that are not there. Error:
+  // kIo, when the process may not lock so much (RLIMIT_MEMLOCK) or they cannot be read.
+  Result<void> lock() const;
+  std::uint64_t locked_bytes() const { return is_locked_->load() ? bytes_.size() : 0; }
+
+  // Takes the pages of a range out of this process's page table, also those that it only touches;
+  // the next touch brings them back. Error: kIo (they are locked). REQUIRES: the range lies inside
+  // bytes(), which is a shared mapping: of a private one what was written would be lost.
+  Result<void> release(std::uint64_t offset, std::uint64_t size) const;
+
+  const FaultGuard* guard() const;  // null: there is none
+
  private:
-  struct Region;  // Boost's mapped_region
+  struct Region;
   MappedFile();
+  Result<void> map_region(const File& file, const MapOptions& options);
+  std::span<std::byte> pages_of(std::uint64_t offset, std::uint64_t size) const;
 
   std::string path_;
   std::optional<File> file_;
   std::unique_ptr<Region> region_;
   std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
+  std::unique_ptr<std::atomic<bool>> is_locked_;  // on the heap, to be movable
 };
 
 }  // namespace weightmap::io

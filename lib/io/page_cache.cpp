@@ -3,25 +3,18 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <fcntl.h>
-#include <fstream>
-#include <string>
-#include <string_view>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include "base/text.h"
+#include "io/mapped_pages.h"
 #include "io/system.h"
 
 namespace weightmap::io {
 namespace {
-
-std::uintptr_t address(const std::byte* byte) {
-  return reinterpret_cast<std::uintptr_t>(byte);
-}
 
 // Walks over what mincore says of a file, some pages at a time.
 class CachedRuns {
@@ -72,41 +65,6 @@ class CachedRuns {
   std::vector<unsigned char> pages_ = std::vector<unsigned char>(kPages);
 };
 
-// "ShmemPmdMapped:      2048 kB"
-std::optional<std::uint64_t> bytes_of_line(std::string_view line, std::string_view name) {
-  if (!line.starts_with(name)) return std::nullopt;
-  line.remove_prefix(std::min(line.find_first_of("0123456789"), line.size()));
-  std::uint64_t kib = 0;
-  const auto parsed = std::from_chars(line.data(), line.data() + line.size(), kib);
-  return parsed.ec == std::errc{} ? std::optional(kib << 10U) : std::nullopt;
-}
-
-// "7f0000000000-7f0040000000 r--s 00000000 fe:00 1234 /model.wmap"
-std::optional<std::uintptr_t> begin_of_area(std::string_view line) {
-  std::uintptr_t begin = 0;
-  const auto parsed = std::from_chars(line.data(), line.data() + line.size(), begin, 16);
-  const bool is_area =
-      parsed.ec == std::errc{} && parsed.ptr != line.data() + line.size() && *parsed.ptr == '-';
-  return is_area ? std::optional(begin) : std::nullopt;
-}
-
-// What this process has mapped by huge pages there. Nothing: /proc is not there, or does not tell.
-std::optional<std::uint64_t> mapped_huge_bytes(std::span<const std::byte> bytes) {
-  std::ifstream areas("/proc/self/smaps");
-  std::optional<std::uint64_t> sum;
-  bool is_inside = false;
-  for (std::string line; std::getline(areas, line);) {
-    if (const auto begin = begin_of_area(line)) {
-      is_inside = *begin >= address(bytes.data()) && *begin < address(bytes.data()) + bytes.size();
-    }
-    for (const std::string_view name : {"FilePmdMapped:", "ShmemPmdMapped:"}) {
-      const auto huge = is_inside ? bytes_of_line(line, name) : std::nullopt;
-      if (huge) sum = sum.value_or(0) + *huge;
-    }
-  }
-  return sum;
-}
-
 }  // namespace
 
 Result<CachedBytes> look_into_cache(const MappedFile& file) {
@@ -120,7 +78,7 @@ Result<CachedBytes> look_into_cache(const MappedFile& file) {
         return own->prefault(offset, size);
       });
   if (!looked) return looked.error();
-  found.huge = mapped_huge_bytes(own->bytes());
+  found.huge = mapped_pages(own->bytes()).huge_bytes;
   if (found.huge) found.huge = std::min(*found.huge, found.cached);
   return found;
 }

@@ -7,13 +7,13 @@ namespace weightmap::io {
 namespace {
 
 constexpr std::size_t kHugePageBytes = 2U << 20U;
-constexpr std::align_val_t kUsual{64};
-constexpr std::align_val_t kHuge{kHugePageBytes};
 
 }  // namespace
 
-PrivateBytes::PrivateBytes(std::size_t size)
-    : data_(nullptr, Free{size < kHugePageBytes ? kUsual : kHuge}), size_(size) {
+PrivateBytes::PrivateBytes(std::size_t size, std::size_t alignment_bytes)
+    : data_(nullptr,
+            Free{std::align_val_t{size < kHugePageBytes ? alignment_bytes : kHugePageBytes}}),
+      size_(size) {
   const std::align_val_t alignment = data_.get_deleter().alignment;
   data_.reset(static_cast<std::byte*>(::operator new(size, alignment)));
   // A hint, of whole huge pages only: the last piece does not take another.

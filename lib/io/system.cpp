@@ -37,7 +37,8 @@ SystemCalls& system_calls() {
                            .flock = ::flock,
                            .link_at = ::linkat,
                            .rename_at = ::renameat,
-                           .unlink_at = ::unlinkat};
+                           .unlink_at = ::unlinkat,
+                           .fstatfs = ::fstatfs};
   return calls;
 }
 

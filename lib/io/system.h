@@ -6,6 +6,7 @@
 #include <string_view>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 
 #include "weightmap/error.h"
 
@@ -24,6 +25,7 @@ struct SystemCalls {
   int (*link_at)(int from_directory, const char* from, int to_directory, const char* to, int flags);
   int (*rename_at)(int from_directory, const char* from, int to_directory, const char* to);
   int (*unlink_at)(int directory, const char* name, int flags);
+  int (*fstatfs)(int fd, struct statfs* status);
 };
 
 // The table in force; the kernel's own unless a test replaced it. Not safe to replace while

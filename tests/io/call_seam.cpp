@@ -108,6 +108,7 @@ io::SystemCalls through_seam() {
             return pass({.name = "unlink_at", .descriptor = directory, .entry = name},
                         [&](std::int64_t) { return g_kernel.unlink_at(directory, name, flags); });
           },
+      .fstatfs = g_kernel.fstatfs,
   };
 }
 
