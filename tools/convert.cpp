@@ -42,7 +42,7 @@ Result<Outcome> convert(const Arguments& arguments) {
   auto report = convert_checkpoint(arguments.source, arguments.target, options);
   if (!report) return report.error();
   const double seconds = progress.seconds();
-  const auto file = WeightFile::open(arguments.target);
+  const auto file = WeightFile::open(arguments.target, {.mapping = Mapping::kShared});
   if (!file) return file.error();
   return Outcome{std::move(*report), list_weight_file(*file), seconds};
 }

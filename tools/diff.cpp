@@ -54,7 +54,7 @@ struct Outcome {
 };
 
 bool has_no_root(const std::string& path) {
-  return is_spec_or_names(path) || WeightFile::open(path, {.need_data_files = false}).has_value();
+  return is_spec_or_names(path) || WeightFile::open(path, look_only()).has_value();
 }
 
 // --root is for both where they are checkpoints; --root-a and --root-b overrule it.

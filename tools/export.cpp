@@ -57,7 +57,7 @@ const Format* format_of(const Arguments& arguments) {
 }
 
 Result<Outcome> run_export(const Arguments& arguments, const Format& format) {
-  const auto file = WeightFile::open(arguments.source);
+  const auto file = WeightFile::open(arguments.source, {.mapping = Mapping::kShared});
   if (!file) return file.error();
   Progress progress("exporting");
   ExportOptions options = arguments.options;

@@ -130,7 +130,7 @@ Listing list_checkpoint(const std::string& path, CheckpointContent content) {
 }
 
 Result<Listing> list_any(const std::string& path, const CheckpointOptions& options) {
-  const auto file = WeightFile::open(path, {.need_data_files = false});
+  const auto file = WeightFile::open(path, look_only());
   if (file && !options.root.empty()) {
     return Error(ErrorCode::kInvalidArgument,
                  path + ": --root is for checkpoints, this is a weight file");

@@ -36,7 +36,7 @@ struct Outcome {
 };
 
 Result<Outcome> verify(const std::string& path) {
-  const auto file = WeightFile::open(path);
+  const auto file = WeightFile::open(path, {.mapping = Mapping::kShared});
   if (!file) return file.error();
   Progress progress("verifying");
   VerifyOptions options;

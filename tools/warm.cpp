@@ -37,7 +37,7 @@ struct Outcome {
 };
 
 Result<Outcome> warm_up(const std::string& path) {
-  const auto file = WeightFile::open(path);
+  const auto file = WeightFile::open(path, {.mapping = Mapping::kShared});
   if (!file) return file.error();
   Progress progress("reading");
   WarmOptions options;

@@ -227,7 +227,7 @@ Result<std::unique_ptr<DiffSide>> open_checkpoint_side(const std::string& path,
 
 Result<std::unique_ptr<DiffSide>> DiffSide::open(const std::string& path,
                                                  const CheckpointOptions& options) {
-  const Result<WeightFile> file = WeightFile::open(path);
+  const Result<WeightFile> file = WeightFile::open(path, {.mapping = Mapping::kShared});
   if (file) return open_side(*file, options);
   const bool is_other = file.error().code() == ErrorCode::kWrongKind ||
                         file.error().code() == ErrorCode::kInvalidArgument;  // a directory

@@ -32,6 +32,24 @@ Error not_opened(const Error& error) {
   return {is_other ? ErrorCode::kCorrupt : error.code(), error.message()};
 }
 
+Result<OpenedFile> open_sibling(const io::Directory& directory,
+                                const fb::DataFile& expected,
+                                const OpenOptions& options) {
+  Result<io::File> file = directory.open_file(format::text_of(expected.name()));
+  if (!file) return not_opened(file.error());
+  const Result<void> same = check_identity(expected, *file);
+  if (!same) return same.error();
+  return map_file(std::move(*file), options);
+}
+
+Result<io::Directory> directory_of(const std::optional<std::string>& path) {
+  if (path) return io::Directory::containing(*path);
+  return Error(ErrorCode::kUnsupported,
+               "lies beside the weight file, which was not opened by a path: open it by its path");
+}
+
+}  // namespace
+
 Result<void> check_identity(const fb::DataFile& expected, const io::File& file) {
   if (file.size_bytes() != expected.size_bytes()) {
     return other_file("it has ", file.size_bytes(), " bytes vs ", expected.size_bytes());
@@ -46,43 +64,25 @@ Result<void> check_identity(const fb::DataFile& expected, const io::File& file) 
   return other_file("the digest of its directory is ", found->hex(), " vs ", recorded.hex());
 }
 
-Result<io::MappedFile> open_sibling(const io::Directory& directory,
-                                    const fb::DataFile& expected,
-                                    const OpenOptions& options) {
-  Result<io::File> file = directory.open_file(format::text_of(expected.name()));
-  if (!file) return not_opened(file.error());
-  const Result<void> same = check_identity(expected, *file);
-  if (!same) return same.error();
-  return io::MappedFile::map(std::move(*file), {.huge_pages = options.huge_pages});
-}
-
-Result<io::Directory> directory_of(const std::optional<std::string>& path) {
-  if (path) return io::Directory::containing(*path);
-  return Error(ErrorCode::kUnsupported,
-               "lies beside the weight file, which was not opened by a path: open it by its path");
-}
-
-}  // namespace
-
-Result<std::vector<Sibling>> open_siblings(const format::IndexView& index,
-                                           const std::optional<std::string>& path,
-                                           const OpenOptions& options) {
-  std::vector<Sibling> siblings;
+Result<std::vector<OpenedFile>> open_siblings(const format::IndexView& index,
+                                              const std::optional<std::string>& path,
+                                              const OpenOptions& options) {
+  std::vector<OpenedFile> siblings;
   const auto& files = *index.root->data_files();
   if (files.size() < 2) return siblings;
   const Result<io::Directory> directory = directory_of(path);
   for (std::uint32_t number = 1; number < files.size(); ++number) {
     const fb::DataFile& expected = *files.Get(number);
-    Result<io::MappedFile> mapped =
+    Result<OpenedFile> opened =
         directory ? open_sibling(*directory, expected, options) : directory.error();
-    if (mapped) {
-      siblings.push_back({std::move(*mapped), {}});
+    if (opened) {
+      siblings.push_back(std::move(*opened));
       continue;
     }
     const Error problem =
-        mapped.error().with_context(concat("data file ", quoted(format::text_of(expected.name()))));
+        opened.error().with_context(concat("data file ", quoted(format::text_of(expected.name()))));
     if (options.need_data_files) return problem;
-    siblings.push_back({std::nullopt, problem.message()});
+    siblings.push_back({.problem = problem.message()});
   }
   return siblings;
 }

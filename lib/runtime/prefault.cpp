@@ -2,12 +2,12 @@
 #include "weightmap/prefault.h"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 #include <utility>
 
 #include "base/text.h"
+#include "format/flatbuffer.h"
 #include "runtime/page_ranges.h"
+#include "runtime/prefault_work.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap {
@@ -18,30 +18,34 @@ constexpr std::uint64_t kNearBytes = std::uint64_t{64} << 10U;  // less than a c
 
 }  // namespace
 
-Result<PageRanges> PageRanges::of(const WeightFile& file, std::span<const std::uint32_t> tensors) {
+Result<PageRanges> PageRanges::of(const WeightFile::State& file,
+                                  std::span<const std::uint32_t> tensors) {
   PageRanges ranges(file);
   Result<void> added;
   for (std::size_t i = 0; added && i < tensors.size(); ++i)
     added = ranges.add_tensor(tensors[i]);
-  const std::size_t data_files = tensors.empty() ? state_of(file).siblings.size() + 1 : 0;
-  for (std::uint32_t number = 0; added && number < data_files; ++number)
-    added = ranges.add(number, {0, file.data_file_mapping(number).size()});
+  const std::size_t data_files = tensors.empty() ? file.siblings.size() + 1 : 0;
+  for (std::uint32_t number = 0; added && number < data_files; ++number) {
+    const io::MappedFile* const mapped = file.file(number);
+    added = ranges.add(number, {0, mapped == nullptr ? 0 : mapped->bytes().size()});
+  }
   if (!added) return added.error();
   return ranges;
 }
 
 Result<void> PageRanges::add_tensor(std::uint32_t number) {
-  const TensorPlace place = file_.place(number);
-  if (!place.segment || place.size_bytes == 0) return {};
-  return add(file_.segment(*place.segment).data_file, {place.offset_bytes, place.size_bytes});
+  const fb::Entry& entry = file_.index.entries[number];
+  const std::optional<format::Range> place = file_.index.place(entry);
+  if (!place || place->size_bytes == 0) return {};
+  return add(file_.index.data_file_of(entry.segment()), *place);
 }
 
 // What continues the last piece becomes a part of it.
 Result<void> PageRanges::add(std::uint32_t data_file, const format::Range& range) {
-  if (state_of(file_).file(data_file) == nullptr) {
-    return Error(ErrorCode::kNotFound,
-                 concat(file_.path(), ": its data file ",
-                        quoted(file_.data_files()[data_file].name), " is not open"));
+  if (file_.file(data_file) == nullptr) {
+    const auto* const name = file_.index.root->data_files()->Get(data_file)->name();
+    return Error(ErrorCode::kNotFound, concat(file_.path(), ": its data file ",
+                                              quoted(format::text_of(name)), " is not open"));
   }
   total_bytes_ += range.size_bytes;
   if (!pieces_.empty() && pieces_.back().data_file == data_file) {
@@ -64,7 +68,7 @@ Result<void> PageRanges::prefault(
   std::uint64_t done = 0;
   if (!go_on(done)) return cancelled;
   for (const Piece& piece : pieces_) {
-    const io::MappedFile& mapped = *state_of(file_).file(piece.data_file);
+    const io::MappedFile& mapped = *file_.file(piece.data_file);
     for (std::uint64_t begin = 0; begin < piece.range.size_bytes; begin += kSliceBytes) {
       const std::uint64_t size = std::min(kSliceBytes, piece.range.size_bytes - begin);
       Result<void> there = mapped.prefault(piece.range.offset_bytes + begin, size);
@@ -77,6 +81,10 @@ Result<void> PageRanges::prefault(
 }
 
 Result<void> prefault(const WeightFile& file, const PrefaultOptions& options) {
+  return prefault(state_of(file), options);
+}
+
+Result<void> prefault(const WeightFile::State& file, const PrefaultOptions& options) {
   const Result<PageRanges> ranges = PageRanges::of(file, options.tensors);
   if (!ranges) return ranges.error();
   return ranges->prefault([&](std::uint64_t done) {
@@ -84,70 +92,56 @@ Result<void> prefault(const WeightFile& file, const PrefaultOptions& options) {
   });
 }
 
+PrefaultWork::PrefaultWork(const WeightFile::State& file, PrefaultOptions options)
+    : file_(file), options_(std::move(options)), thread_([this] { run(); }) {}
+
+void PrefaultWork::run() {
+  const Result<PageRanges> ranges = PageRanges::of(file_, options_.tensors);
+  if (ranges) total_bytes_ = ranges->total_bytes();
+  outcome_ = ranges ? ranges->prefault([this](std::uint64_t done) { return go_on(done); })
+                    : Result<void>(ranges.error());
+  is_done_ = true;
+}
+
+bool PrefaultWork::go_on(std::uint64_t done) {
+  done_bytes_ = done;
+  return !is_cancelled_ && (!options_.progress || options_.progress(done, total_bytes_));
+}
+
 struct BackgroundPrefault::Work {
-  Work(WeightFile weights, PrefaultOptions asked)
-      : file(std::move(weights)), options(std::move(asked)) {}
-
-  void run() {
-    const Result<PageRanges> ranges = PageRanges::of(file, options.tensors);
-    if (ranges) total_bytes = ranges->total_bytes();
-    outcome = ranges ? ranges->prefault([this](std::uint64_t done) { return go_on(done); })
-                     : Result<void>(ranges.error());
-    is_done = true;
-  }
-
-  bool go_on(std::uint64_t done) {
-    done_bytes = done;
-    return !is_cancelled && (!options.progress || options.progress(done, total_bytes));
-  }
+  Work(WeightFile weights, PrefaultOptions options)
+      : file(std::move(weights)), prefault(state_of(file), std::move(options)) {}
 
   const WeightFile file;
-  const PrefaultOptions options;
-  std::atomic<std::uint64_t> done_bytes = 0;
-  std::atomic<std::uint64_t> total_bytes = 0;
-  std::atomic<bool> is_cancelled = false;
-  std::atomic<bool> is_done = false;
-  Result<void> outcome;  // read after the thread's end
-  std::jthread thread;   // last: it uses all of the above
+  PrefaultWork prefault;
 };
 
 BackgroundPrefault::BackgroundPrefault(WeightFile file, PrefaultOptions options)
-    : work_(std::make_unique<Work>(std::move(file), std::move(options))) {
-  work_->thread = std::jthread([work = work_.get()] { work->run(); });
-}
+    : work_(std::make_unique<Work>(std::move(file), std::move(options))) {}
 
-BackgroundPrefault::~BackgroundPrefault() {
-  if (work_ != nullptr) cancel();
-}
-
+BackgroundPrefault::~BackgroundPrefault() = default;
 BackgroundPrefault::BackgroundPrefault(BackgroundPrefault&&) noexcept = default;
-
-BackgroundPrefault& BackgroundPrefault::operator=(BackgroundPrefault&& other) noexcept {
-  if (this == &other) return *this;
-  if (work_ != nullptr) cancel();
-  work_ = std::move(other.work_);
-  return *this;
-}
+BackgroundPrefault& BackgroundPrefault::operator=(BackgroundPrefault&&) noexcept = default;
 
 bool BackgroundPrefault::is_done() const {
-  return work_->is_done;
+  return work_->prefault.is_done();
 }
 
 std::uint64_t BackgroundPrefault::done_bytes() const {
-  return work_->done_bytes;
+  return work_->prefault.done_bytes();
 }
 
 std::uint64_t BackgroundPrefault::total_bytes() const {
-  return work_->total_bytes;
+  return work_->prefault.total_bytes();
 }
 
 void BackgroundPrefault::cancel() {
-  work_->is_cancelled = true;
+  work_->prefault.cancel();
 }
 
 Result<void> BackgroundPrefault::wait() {
-  if (work_->thread.joinable()) work_->thread.join();
-  return work_->outcome;
+  work_->prefault.join();
+  return work_->prefault.outcome();
 }
 
 }  // namespace weightmap

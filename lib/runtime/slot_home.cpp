@@ -46,7 +46,12 @@ bool SlotHome::points_into(const WeightFile& file) const {
 }
 
 const WeightFile* SlotHome::file_of(const Slot& slot) const {
-  const auto has_it = [&](const WeightFile& file) { return state_of(file).maps(slot.bytes()); };
+  // Files that refer to one data file may share its mapping, and each has segments of its own
+  // there.
+  const auto has_it = [&](const WeightFile& file) {
+    const WeightFile::State& state = state_of(file);
+    return state.maps(slot.bytes()) && !state.segment_around(slot.bytes()).empty();
+  };
   if (file_ && has_it(*file_)) return &*file_;
   if (before_ && has_it(*before_)) return &*before_;
   const auto found = std::ranges::find_if(older_, has_it);

@@ -11,14 +11,6 @@
 namespace weightmap {
 namespace {
 
-std::vector<const io::MappedFile*> open_files(const WeightFile& file) {
-  std::vector<const io::MappedFile*> files;
-  for (std::uint32_t number = 0; number <= state_of(file).siblings.size(); ++number) {
-    if (const io::MappedFile* const mapped = state_of(file).file(number)) files.push_back(mapped);
-  }
-  return files;
-}
-
 // The last, begun one is never huge, and a hole of a few more costs less than to read all again.
 bool is_in_small_pages(const CacheState& state) {
   constexpr std::uint64_t kHugeBytes = std::uint64_t{2} << 20U;
@@ -30,10 +22,10 @@ bool is_in_small_pages(const CacheState& state) {
 // Whether there was any.
 Result<bool> drop_small_pages(const WeightFile& file, std::span<const CacheState> states) {
   bool was_dropped = false;
-  for (const io::MappedFile* const mapped : open_files(file)) {
-    const auto state = std::ranges::find(states, mapped->path(), &CacheState::path);
+  for (const OpenedFile* const opened : state_of(file).open_files()) {
+    const auto state = std::ranges::find(states, opened->path, &CacheState::path);
     if (!is_in_small_pages(*state)) continue;
-    const Result<void> dropped = io::drop_from_cache(*mapped);
+    const Result<void> dropped = io::drop_from_cache(*opened->mapped);
     if (!dropped) return dropped.error();
     was_dropped = true;
   }
@@ -44,11 +36,11 @@ Result<bool> drop_small_pages(const WeightFile& file, std::span<const CacheState
 
 Result<std::vector<CacheState>> cache_states(const WeightFile& file) {
   std::vector<CacheState> states;
-  for (const io::MappedFile* const mapped : open_files(file)) {
-    const Result<io::CachedBytes> found = io::look_into_cache(*mapped);
+  for (const OpenedFile* const opened : state_of(file).open_files()) {
+    const Result<io::CachedBytes> found = io::look_into_cache(*opened->mapped);
     if (!found) return found.error();
-    states.push_back({.path = mapped->path(),
-                      .size_bytes = mapped->bytes().size(),
+    states.push_back({.path = opened->path,
+                      .size_bytes = opened->mapped->bytes().size(),
                       .cached_bytes = found->cached,
                       .huge_bytes = found->huge});
   }

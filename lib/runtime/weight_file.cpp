@@ -10,6 +10,8 @@
 #include "base/text.h"
 #include "format/file_identity.h"
 #include "format/flatbuffer.h"
+#include "runtime/bring_in.h"
+#include "runtime/data_files.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap {
@@ -48,10 +50,18 @@ std::span<const std::byte> WeightFile::State::segment_around(const std::byte* da
   return {};
 }
 
+std::vector<const OpenedFile*> WeightFile::State::open_files() const {
+  std::vector<const OpenedFile*> files{&own};
+  for (const OpenedFile& sibling : siblings) {
+    if (sibling.mapped != nullptr) files.push_back(&sibling);
+  }
+  return files;
+}
+
 Result<Digest> WeightFile::State::checked_structure() const {
   if (!is_structure_checked.load(std::memory_order_relaxed)) {
     const Result<void> right = format::check_structure_digest(index);
-    if (!right) return right.error().with_context(mapped.path());
+    if (!right) return right.error().with_context(path());
     is_structure_checked.store(true, std::memory_order_relaxed);
   }
   return format::digest_from(*index.root->structure_digest());
@@ -67,8 +77,7 @@ Result<io::PrivateBytes> read_private(const io::MappedFile& file, const format::
 Result<WeightFile> WeightFile::open(const std::string& path, const OpenOptions& options) {
   Result<io::File> file = io::File::open(path);
   if (!file) return file.error();
-  return from_mapped(io::MappedFile::map(std::move(*file), {.huge_pages = options.huge_pages}),
-                     path, options);
+  return from_opened(map_file(std::move(*file), options), path, options);
 }
 
 Result<WeightFile> WeightFile::open_descriptor(int descriptor,
@@ -76,47 +85,55 @@ Result<WeightFile> WeightFile::open_descriptor(int descriptor,
                                                const OpenOptions& options) {
   Result<io::File> file = io::File::from_descriptor(descriptor, name);
   if (!file) return file.error();
-  return from_mapped(io::MappedFile::map(std::move(*file), {.huge_pages = options.huge_pages}),
-                     std::nullopt, options);
+  return from_opened(map_file(std::move(*file), options), std::nullopt, options);
 }
 
 Result<WeightFile> WeightFile::from_memory(std::span<const std::byte> bytes,
                                            std::shared_ptr<const void> owner,
                                            const std::string& name,
                                            const OpenOptions& options) {
-  return from_mapped(io::MappedFile::from_memory(bytes, std::move(owner), name), std::nullopt,
-                     options);
+  Result<io::MappedFile> memory = io::MappedFile::from_memory(bytes, std::move(owner), name);
+  if (!memory) return memory.error();
+  return from_opened(
+      OpenedFile{.path = name,
+                 .mapped = std::make_shared<const io::MappedFile>(std::move(*memory)),
+                 .reason = "it is in memory already"},
+      std::nullopt, options);
 }
 
-Result<WeightFile> WeightFile::from_mapped(Result<io::MappedFile> mapped,
+Result<WeightFile> WeightFile::from_opened(Result<OpenedFile> opened,
                                            const std::optional<std::string>& path,
                                            const OpenOptions& options) {
-  if (!mapped) return mapped.error();
-  auto state = std::make_shared<State>(std::move(*mapped));
+  if (!opened) return opened.error();
+  auto state = std::make_shared<State>(std::move(*opened));
+  state->options = options;
+  const io::MappedFile& own = *state->own.mapped;
 
-  const Result<format::Header> header = read_file_header(state->mapped);
+  const Result<format::Header> header = read_file_header(own);
   if (!header) return header.error();
   state->header = *header;
 
-  Result<io::PrivateBytes> bytes = read_private(state->mapped, header->index);
+  Result<io::PrivateBytes> bytes = read_private(own, header->index);
   if (!bytes) return bytes.error();
   state->index_bytes = std::move(*bytes);
 
   const Result<format::IndexView> index = format::read_index(state->index_bytes.bytes(), *header);
-  if (!index) return index.error().with_context(state->mapped.path());
+  if (!index) return index.error().with_context(state->path());
   state->index = *index;
 
-  Result<std::vector<Sibling>> siblings = open_siblings(*index, path, options);
-  if (!siblings) return siblings.error().with_context(state->mapped.path());
+  Result<std::vector<OpenedFile>> siblings = open_siblings(*index, path, options);
+  if (!siblings) return siblings.error().with_context(state->path());
   state->siblings = std::move(*siblings);
+  const Result<void> there = bring_in(*state);
+  if (!there) return there.error();
   return WeightFile(std::move(state));
 }
 
 const std::string& WeightFile::path() const {
-  return state_->mapped.path();
+  return state_->path();
 }
 std::uint64_t WeightFile::size_bytes() const {
-  return state_->mapped.bytes().size();
+  return state_->own.mapped->bytes().size();
 }
 std::uint64_t WeightFile::alignment_bytes() const {
   return state_->header.alignment_bytes;
@@ -125,7 +142,7 @@ Digest WeightFile::digest() const {
   return state_->header.index_digest;
 }
 std::span<const std::byte> WeightFile::mapping() const {
-  return state_->mapped.bytes();
+  return state_->own.mapped->bytes();
 }
 
 std::span<const std::byte> WeightFile::data_file_mapping(std::uint32_t number) const {
@@ -266,10 +283,10 @@ std::optional<std::int64_t> WeightFile::module_version(std::string_view path) co
 }
 
 Result<format::Extras> read_file_extras(const WeightFile::State& state) {
-  const auto bytes = read_private(state.mapped, state.header.extras);
+  const auto bytes = read_private(*state.own.mapped, state.header.extras);
   if (!bytes) return bytes.error();
   Result<format::Extras> extras = format::read_extras(bytes->bytes(), state.index);
-  if (!extras) return extras.error().with_context(state.mapped.path());
+  if (!extras) return extras.error().with_context(state.path());
   return extras;
 }
 

@@ -16,7 +16,8 @@
 #include "format/index_view.h"
 #include "io/mapped_file.h"
 #include "io/private_bytes.h"
-#include "runtime/data_files.h"
+#include "runtime/opened_file.h"
+#include "runtime/prefault_work.h"
 
 namespace weightmap {
 
@@ -27,25 +28,34 @@ inline bool is_in(std::span<const std::byte> bytes, const std::byte* data) {
 // What all handles of one open weight file share. `index` looks into `index_bytes`, a private
 // copy: nobody can change it after it was verified.
 struct WeightFile::State {
-  explicit State(io::MappedFile file) : mapped(std::move(file)) {}
+  explicit State(OpenedFile file) : own(std::move(file)) {}
 
-  // The mapping of a data file; null where it is not open.
+  const std::string& path() const { return own.path; }
+
+  const OpenedFile& opened(std::uint32_t data_file) const {
+    return data_file == 0 ? own : siblings[data_file - 1];
+  }
+
+  // A data file's bytes; null where it is not open.
   const io::MappedFile* file(std::uint32_t data_file) const {
-    if (data_file == 0) return &mapped;
-    const auto& sibling = siblings[data_file - 1].mapped;
-    return sibling ? &*sibling : nullptr;
+    return opened(data_file).mapped.get();
   }
 
   const io::MappedFile* file_of(std::uint32_t segment) const {
-    return siblings.empty() ? &mapped : file(index.data_file_of(segment));
+    return siblings.empty() ? own.mapped.get() : file(index.data_file_of(segment));
   }
+
+  // The weight file itself, then those beside it that are open.
+  std::vector<const OpenedFile*> open_files() const;
 
   // Whether the address lies in one of the mappings. They are one a data file.
   bool maps(const std::byte* data) const {
-    if (is_in(mapped.bytes(), data)) return true;
-    return std::ranges::any_of(siblings, [&](const Sibling& sibling) {
-      return sibling.mapped && is_in(sibling.mapped->bytes(), data);
-    });
+    const auto has = [data](const io::MappedFile* mapped) {
+      return mapped != nullptr && is_in(mapped->bytes(), data);
+    };
+    return has(own.mapped.get()) || std::ranges::any_of(siblings, [&](const OpenedFile& sibling) {
+             return has(sibling.mapped.get());
+           });
   }
 
   // A tensor's first element; null where it has no bytes, or none that can be read.
@@ -63,12 +73,14 @@ struct WeightFile::State {
   // The segment that the address lies in; empty where it is none.
   std::span<const std::byte> segment_around(const std::byte* data) const;
 
-  io::MappedFile mapped;
-  std::vector<Sibling> siblings;  // data files 1 and up
+  OpenedFile own;
+  std::vector<OpenedFile> siblings;  // data files 1 and up
+  OpenOptions options;
   format::Header header;
   io::PrivateBytes index_bytes;
   format::IndexView index;
   mutable std::atomic<bool> is_structure_checked{false};
+  std::unique_ptr<PrefaultWork> prefault;  // last: its thread uses all of the above
 };
 
 inline const WeightFile::State& state_of(const WeightFile& file) {

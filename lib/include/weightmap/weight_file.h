@@ -13,6 +13,7 @@
 
 #include "weightmap/composite_view.h"
 #include "weightmap/digest.h"
+#include "weightmap/open_options.h"
 #include "weightmap/result.h"
 #include "weightmap/tensor_view.h"
 #include "weightmap/value_graph.h"
@@ -21,19 +22,7 @@ namespace weightmap {
 
 class StateDict;
 
-namespace io {
-class MappedFile;
-}  // namespace io
-
-// How a weight file is opened. The default suits a local disk.
-struct OpenOptions {
-  // Asks for 2 MiB pages: twice the speed of a first, cold read. Without effect where the system
-  // or the file system has none.
-  bool huge_pages = true;
-  // A weight file may refer to data files beside it. Whether all must be there, unchanged. Without,
-  // those that are not leave their tensors absent (TensorView::is_absent), for who only looks.
-  bool need_data_files = true;
-};
+struct OpenedFile;  // internal
 
 // The version of one module, as `_metadata` of the state dict had it.
 struct ModuleVersion {
@@ -94,8 +83,9 @@ struct VerifyOptions {
 // process that maps the same files. A handle: copies share the mappings, which live until the last
 // copy, and the last module bound to it, is gone. All functions are safe from several threads.
 //
-// The files must not be changed or cut short while they are open (replace it by rename): a reader
-// of a page that is gone gets SIGBUS. schema/FORMAT.md 8 has all such caveats.
+// The files must not be changed or cut short while they are open (replace them by rename): a reader
+// of a page that is gone gets SIGBUS, unless OpenOptions::guard is set. check() tells of such
+// changes. schema/FORMAT.md 8 has all such caveats.
 class WeightFile {
  public:
   // Cost: that of the index; no byte of a tensor is read. Errors: kNotFound, kIo; kWrongKind (the
@@ -177,6 +167,33 @@ class WeightFile {
   // (the extras themselves), kCancelled. Damage is no error: it is in the report.
   Result<VerifyReport> verify(const VerifyOptions& options = {}) const;
 
+  // What became of the options, and what is in memory now. Cost: /proc/self/smaps is read.
+  OpenReport report() const;
+
+  // Whether the files still are what was opened: none cut short, replaced in place or written to
+  // (by their sizes, times, headers and identities; no byte of the blob is read), no fault under a
+  // guard. Says nothing of a path that now leads to another file: that is the way to replace one.
+  // Errors: kCorrupt, naming the file and, for faults, tensors; kIo.
+  Result<void> check() const;
+
+  // Pages under a guard (OpenOptions::guard) that could not be read and became zeros: ask after a
+  // computation, before its result is believed. has_faults() costs an atomic load a data file.
+  bool has_faults() const;
+  std::vector<Damage> faults() const;
+
+  // The bytes of a tensor, from the first that an element occupies to the last, to be written to;
+  // what shares them sees it. Other processes, the file and other openings of it never do.
+  // REQUIRES: number < tensor_count(). Errors: kUnsupported: not opened as Mapping::kPrivate;
+  // kNotFound: the tensor has no bytes here.
+  Result<std::span<std::byte>> writable_bytes(std::uint32_t number) const;
+
+  // Takes the pages of a tensor, or of all, out of this process: after weights went to a GPU. The
+  // next touch brings them back. REQUIRES: number < tensor_count(). Errors: kUnsupported: not a
+  // shared mapping (in a private one what was written would be lost, a copy has nowhere to come
+  // back from); kIo: the pages are locked.
+  Result<void> release(std::uint32_t number) const;
+  Result<void> release() const;
+
   // Iteration in definition order: `for (const TensorView tensor : file)`.
   class Iterator {
    public:
@@ -203,9 +220,12 @@ class WeightFile {
 
  private:
   explicit WeightFile(std::shared_ptr<const State> state) : state_(std::move(state)) {}
-  static Result<WeightFile> from_mapped(Result<io::MappedFile> mapped,
+  static Result<WeightFile> from_opened(Result<OpenedFile> opened,
                                         const std::optional<std::string>& path,
                                         const OpenOptions& options);
+  Result<void> release_range(std::uint32_t data_file,
+                             std::uint64_t offset_bytes,
+                             std::uint64_t size_bytes) const;
   friend class BindPlan;
   friend class FileLoader;
   friend class LoadReport;
