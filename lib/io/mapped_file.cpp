@@ -4,6 +4,7 @@
 // The only exceptions that the library catches are Boost's, here.
 #include "io/mapped_file.h"
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <sys/mman.h>
@@ -39,20 +40,22 @@ class OpenedFile {
 
 }  // namespace
 
+// What the bytes lie in, and what was done to it.
 struct MappedFile::Region {
-  bip::mapped_region pages;
+  bip::mapped_region pages;  // of the file, if it is mapped
   bool is_writable = false;
   std::unique_ptr<FaultGuard> guard;  // ends before the pages do
+  std::shared_ptr<const void> owner;  // of memory
+  std::atomic<bool> is_locked = false;
 };
 
-MappedFile::MappedFile() : is_locked_(std::make_unique<std::atomic<bool>>(false)) {}
+MappedFile::MappedFile() : region_(std::make_unique<Region>()) {}
 MappedFile::~MappedFile() = default;
 MappedFile::MappedFile(MappedFile&&) noexcept = default;
 MappedFile& MappedFile::operator=(MappedFile&&) noexcept = default;
 
 Result<MappedFile> MappedFile::map(File file, MapOptions options) {
   MappedFile mapped;
-  mapped.path_ = file.path();
   if (file.size_bytes() > 0) {
     const Result<void> made = mapped.map_region(file, options);
     if (!made) return made.error();
@@ -70,18 +73,19 @@ Result<void> MappedFile::map_region(const File& file, const MapOptions& options)
     const OpenedFile handle(file.descriptor());
     const bip::map_options_t more = is_writable ? MAP_NORESERVE : bip::default_map_options;
     const bip::mode_t mode = is_writable ? bip::copy_on_write : bip::read_only;
-    region_ = std::make_unique<Region>(
-        Region{bip::mapped_region(handle, mode, 0, size, nullptr, more), is_writable, nullptr});
+    bip::mapped_region pages(handle, mode, 0, size, nullptr, more);
+    region_->pages.swap(pages);
   } catch (const bip::interprocess_exception& failure) {
     return system_error(file.path(), "cannot map", failure.get_native_error());
   }
+  region_->is_writable = is_writable;
   void* const address = region_->pages.get_address();
   bytes_ = {static_cast<const std::byte*>(address), size};
   // A hint; kernels without huge pages answer EINVAL, and the mapping is as good.
   if (options.huge_pages) ::madvise(address, size, MADV_HUGEPAGE);
   if (!options.guard) return {};
   Result<std::unique_ptr<FaultGuard>> guard = FaultGuard::watch(bytes_, is_writable);
-  if (!guard) return guard.error().with_context(path_);
+  if (!guard) return guard.error().with_context(file.path());
   region_->guard = std::move(*guard);
   return {};
 }
@@ -92,15 +96,14 @@ Result<MappedFile> MappedFile::copy(File file,
   if (!memory) return memory.error();
   const auto owner = std::make_shared<PrivateBytes>(std::move(*memory));
   MappedFile copied;
-  copied.path_ = file.path();
   copied.bytes_ = owner->bytes();
-  copied.owner_ = owner;
+  copied.region_->owner = owner;
   copied.file_ = std::move(file);
   return copied;
 }
 
 std::span<std::byte> MappedFile::writable_bytes() const {
-  if (!region_ || !region_->is_writable) return {};
+  if (!region_->is_writable) return {};
   return {static_cast<std::byte*>(region_->pages.get_address()), bytes_.size()};
 }
 
@@ -114,8 +117,8 @@ Result<MappedFile> MappedFile::from_memory(std::span<const std::byte> bytes,
                         "-byte aligned, its address is ", beyond, " bytes beyond"));
   }
   MappedFile mapped;
-  mapped.path_ = std::move(name);
-  mapped.owner_ = std::move(owner);
+  mapped.name_ = std::move(name);
+  mapped.region_->owner = std::move(owner);
   mapped.bytes_ = bytes;
   return mapped;
 }
@@ -123,7 +126,7 @@ Result<MappedFile> MappedFile::from_memory(std::span<const std::byte> bytes,
 Result<void> MappedFile::read_at(std::uint64_t offset, std::span<std::byte> into) const {
   if (file_) return file_->read_at(offset, into);
   if (!range_fits(offset, into.size(), bytes_.size())) {
-    return Error(ErrorCode::kCorrupt, concat(path_, ": ends at byte ", bytes_.size(),
+    return Error(ErrorCode::kCorrupt, concat(path(), ": ends at byte ", bytes_.size(),
                                              ", asked for ", into.size(), " bytes at ", offset));
   }
   if (!into.empty()) std::memcpy(into.data(), bytes_.data() + offset, into.size());
@@ -131,7 +134,11 @@ Result<void> MappedFile::read_at(std::uint64_t offset, std::span<std::byte> into
 }
 
 const FaultGuard* MappedFile::guard() const {
-  return region_ ? region_->guard.get() : nullptr;
+  return region_->guard.get();
+}
+
+bool MappedFile::is_mapping() const {
+  return region_->pages.get_size() > 0;
 }
 
 // From the beginning of its first page.
@@ -141,31 +148,35 @@ std::span<std::byte> MappedFile::pages_of(std::uint64_t offset, std::uint64_t si
 }
 
 Result<void> MappedFile::prefault(std::uint64_t offset, std::uint64_t size) const {
-  if (!region_ || size == 0) return {};
+  if (!is_mapping() || size == 0) return {};
   const std::span<std::byte> pages = pages_of(offset, size);
   int failure = EINTR;
   while (failure == EINTR || failure == EAGAIN) {
     failure = ::madvise(pages.data(), pages.size(), kPopulateRead) == 0 ? 0 : errno;
   }
   if (failure == 0 || failure == EINVAL) return {};
-  return Error(ErrorCode::kIo, concat(path_, ": bytes ", offset, " to ", offset + size,
+  return Error(ErrorCode::kIo, concat(path(), ": bytes ", offset, " to ", offset + size,
                                       " cannot be read: the file was cut short or its disk fails"));
 }
 
 Result<void> MappedFile::lock() const {
-  if (bytes_.empty() || is_locked_->load()) return {};
+  if (bytes_.empty() || region_->is_locked.load()) return {};
   if (::mlock(bytes_.data(), bytes_.size()) != 0) {
-    return system_error(path_, concat("cannot lock ", bytes_.size(), " bytes in memory"), errno);
+    return system_error(path(), concat("cannot lock ", bytes_.size(), " bytes in memory"), errno);
   }
-  is_locked_->store(true);
+  region_->is_locked.store(true);
   return {};
 }
 
+std::uint64_t MappedFile::locked_bytes() const {
+  return region_->is_locked.load() ? bytes_.size() : 0;
+}
+
 Result<void> MappedFile::release(std::uint64_t offset, std::uint64_t size) const {
-  if (!region_ || size == 0) return {};
+  if (!is_mapping() || size == 0) return {};
   const std::span<std::byte> pages = pages_of(offset, size);
   if (::madvise(pages.data(), pages.size(), MADV_DONTNEED) == 0) return {};
-  return system_error(path_, "cannot release pages", errno);
+  return system_error(path(), "cannot release pages", errno);
 }
 
 }  // namespace weightmap::io

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -57,10 +56,10 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return file_ ? file_->path() : name_; }
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::optional<File>& file() const { return file_; }  // nothing: it is memory
-  bool is_mapping() const { return region_ != nullptr; }
+  bool is_mapping() const;                                   // of a file, that is
 
   // What may be written to, all of it; empty: the mapping is not private. Writers of the same bytes
   // take turns, which is theirs to see to.
@@ -77,7 +76,7 @@ class MappedFile {
   // Keeps all pages in memory until the mapping ends; brings in those that are not there. Error:
   // kIo, when the process may not lock so much (RLIMIT_MEMLOCK) or they cannot be read.
   Result<void> lock() const;
-  std::uint64_t locked_bytes() const { return is_locked_->load() ? bytes_.size() : 0; }
+  std::uint64_t locked_bytes() const;
 
   // Takes the pages of a range out of this process's page table, also those that it only touches;
   // the next touch brings them back. Error: kIo (they are locked). REQUIRES: the range lies inside
@@ -92,12 +91,10 @@ class MappedFile {
   Result<void> map_region(const File& file, const MapOptions& options);
   std::span<std::byte> pages_of(std::uint64_t offset, std::uint64_t size) const;
 
-  std::string path_;
+  std::string name_;  // where there is no file
   std::optional<File> file_;
   std::unique_ptr<Region> region_;
-  std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
-  std::unique_ptr<std::atomic<bool>> is_locked_;  // on the heap, to be movable
 };
 
 }  // namespace weightmap::io

@@ -19,6 +19,10 @@ namespace {
 constexpr std::uint64_t kPieceBytes = std::uint64_t{8} << 20U;
 constexpr std::size_t kThreads = 4;  // more than processors: they wait for answers
 
+Error cancelled(const File& file) {
+  return {ErrorCode::kCancelled, concat(file.path(), ": cancelled")};
+}
+
 class Reading {
  public:
   Reading(const File& file, std::span<std::byte> into) : file_(file), into_(into) {}
@@ -30,9 +34,7 @@ class Reading {
          begin = next_.fetch_add(kPieceBytes)) {
       const std::uint64_t size = std::min(kPieceBytes, into_.size() - begin);
       Result<void> read = file_.read_at(begin, into_.subspan(begin, size));
-      if (read && !go_on(done_bytes_ += size)) {
-        read = Error(ErrorCode::kCancelled, concat(file_.path(), ": cancelled"));
-      }
+      if (read && !go_on(done_bytes_ += size)) read = cancelled(file_);
       if (!read) stop(read.error());
     }
   }
@@ -68,6 +70,7 @@ Result<PrivateBytes> memory_for(const File& file) {
 
 Result<PrivateBytes> read_by_threads(const File& file,
                                      const std::function<bool(std::uint64_t done_bytes)>& go_on) {
+  if (!go_on(0)) return cancelled(file);
   Result<PrivateBytes> memory = memory_for(file);
   if (!memory) return memory;
   Reading reading(file, memory->bytes());
@@ -80,6 +83,7 @@ Result<PrivateBytes> read_by_threads(const File& file,
   }
   const Result<void> outcome = reading.outcome();
   if (!outcome) return outcome.error();
+  go_on(file.size_bytes());  // what the others read last
   return memory;
 }
 
