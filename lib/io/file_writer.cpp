@@ -3,45 +3,50 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "base/checked.h"
 #include "base/text.h"
 #include "io/staged_output.h"
+#include "io/write_behind.h"
 
 namespace weightmap::io {
 namespace {
 
-constexpr std::uint64_t kWritebackBytes = 64U << 20U;
-constexpr std::align_val_t kStagingAlignment{4096};
-
-struct FreeStaging {
-  void operator()(std::byte* bytes) const { ::operator delete[](bytes, kStagingAlignment); }
-};
-using Staging = std::unique_ptr<std::byte, FreeStaging>;
-
-Staging allocate_staging() {
-  return Staging(new (kStagingAlignment) std::byte[FileWriter::kWriteBytes]);
-}
+// From here on a thread gains more than it costs.
+constexpr std::uint64_t kThreadedBytes = 16U << 20U;
 
 }  // namespace
 
 // The staging buffer holds the bytes from `flushed` on, a multiple of its own size: what is
-// before has been written.
+// before has been written, or will have been when the writing behind is drained.
 struct FileWriter::State {
+  State(std::string target, WriteOptions write_options, std::unique_ptr<StagedOutput> staged)
+      : path(std::move(target)),
+        options(write_options),
+        output(std::move(staged)),
+        behind(std::make_unique<WriteBehind>(
+            *output,
+            WriteBehind::Options{.threaded = options.size_bytes >= kThreadedBytes,
+                                 .sync = options.sync})) {}
+
   std::string path;
   WriteOptions options;
   std::unique_ptr<StagedOutput> output;  // nothing: spent
-  Staging staging = allocate_staging();
+  std::unique_ptr<WriteBehind> behind;   // as the output
   std::size_t staged_bytes = 0;
   std::uint64_t flushed = 0;
-  std::uint64_t writeback_begun = 0;
 
   std::uint64_t position() const { return flushed + staged_bytes; }
   std::size_t room() const { return kWriteBytes - staged_bytes; }
+  std::byte* staging() const { return behind->buffer().data(); }
   Error wrong_call(std::string_view what) const {
     return {ErrorCode::kInvalidArgument, concat(path, ": ", what)};
+  }
+
+  void spend() {
+    behind.reset();
+    output.reset();
   }
 
   // Does one step, unless an earlier one failed; a step that fails is the last.
@@ -49,7 +54,7 @@ struct FileWriter::State {
   Result<void> run(const Step& step) {
     if (!output) return wrong_call("the writer is spent");
     Result<void> done = step();
-    if (!done) output.reset();
+    if (!done) spend();
     return done;
   }
 
@@ -59,21 +64,11 @@ struct FileWriter::State {
         concat(more, " bytes at ", position(), " do not fit into ", options.size_bytes, " bytes"));
   }
 
-  // `bytes` are those at `flushed`.
-  Result<void> write_out(std::span<const std::byte> bytes) {
-    if (auto written = output->write_at(flushed, bytes); !written) return written;
-    flushed += bytes.size();
-    if (options.sync && flushed - writeback_begun >= kWritebackBytes) {
-      output->start_writeback(writeback_begun, flushed - writeback_begun);
-      writeback_begun = flushed;
-    }
-    return {};
-  }
-
   Result<void> flush() {
-    auto written = write_out({staging.get(), staged_bytes});
-    if (written) staged_bytes = 0;
-    return written;
+    if (staged_bytes == 0) return {};
+    const std::size_t size = std::exchange(staged_bytes, 0);
+    const std::uint64_t offset = std::exchange(flushed, flushed + size);
+    return behind->put(offset, size);
   }
 
   Result<void> take_staged(std::size_t more) {
@@ -81,17 +76,12 @@ struct FileWriter::State {
     return staged_bytes == kWriteBytes ? flush() : Result<void>();
   }
 
-  // Whole buffers need no staging when they begin where one would.
   Result<void> append(std::span<const std::byte> bytes) {
     Result<void> done = check_fits(bytes.size());
     while (done && !bytes.empty()) {
       const std::size_t size = std::min(bytes.size(), room());
-      if (size == kWriteBytes) {
-        done = write_out(bytes.first(size));
-      } else {
-        std::memcpy(staging.get() + staged_bytes, bytes.data(), size);
-        done = take_staged(size);
-      }
+      std::memcpy(staging() + staged_bytes, bytes.data(), size);
+      done = take_staged(size);
       bytes = bytes.subspan(size);
     }
     return done;
@@ -101,7 +91,7 @@ struct FileWriter::State {
     Result<void> done = check_fits(count);
     while (done && count > 0) {
       const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(count, room()));
-      std::memset(staging.get() + staged_bytes, 0, size);
+      std::memset(staging() + staged_bytes, 0, size);
       done = take_staged(size);
       count -= size;
     }
@@ -116,12 +106,14 @@ struct FileWriter::State {
     if (offset < flushed) {
       const auto size =
           static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), flushed - offset));
-      if (auto written = output->write_at(offset, bytes.first(size)); !written) return written;
+      Result<void> written = behind->drain();
+      if (written) written = output->write_at(offset, bytes.first(size));
+      if (!written) return written;
       offset += size;
       bytes = bytes.subspan(size);
     }
     if (!bytes.empty()) {
-      std::memcpy(staging.get() + (offset - flushed), bytes.data(), bytes.size());
+      std::memcpy(staging() + (offset - flushed), bytes.data(), bytes.size());
     }
     return {};
   }
@@ -131,8 +123,9 @@ struct FileWriter::State {
       return wrong_call(
           concat("is not complete, ", position(), " of ", options.size_bytes, " bytes"));
     }
-    if (auto flushed_all = flush(); !flushed_all) return flushed_all;
-    return output->publish(options.sync);
+    Result<void> written = flush();
+    if (written) written = behind->drain();
+    return written ? output->publish(options.sync) : written;
   }
 };
 
@@ -144,11 +137,7 @@ FileWriter& FileWriter::operator=(FileWriter&&) noexcept = default;
 Result<FileWriter> FileWriter::create(const std::string& target, WriteOptions options) {
   auto output = StagedOutput::create(target, options.size_bytes);
   if (!output) return output.error();
-  auto state = std::make_unique<State>();
-  state->path = target;
-  state->options = options;
-  state->output = std::move(*output);
-  return FileWriter(std::move(state));
+  return FileWriter(std::make_unique<State>(target, options, std::move(*output)));
 }
 
 std::uint64_t FileWriter::position() const {
@@ -160,8 +149,9 @@ Result<void> FileWriter::write(std::span<const std::byte> bytes) {
 }
 
 std::span<std::byte> FileWriter::room(std::uint64_t size) {
+  if (!state_->output) return {};
   const auto available = static_cast<std::size_t>(std::min<std::uint64_t>(size, state_->room()));
-  return {state_->staging.get() + state_->staged_bytes, available};
+  return {state_->staging() + state_->staged_bytes, available};
 }
 
 Result<void> FileWriter::advance(std::size_t filled_bytes) {
@@ -185,7 +175,7 @@ Result<void> FileWriter::rewrite(std::uint64_t offset, std::span<const std::byte
 
 Result<void> FileWriter::commit() {
   auto done = state_->run([&] { return state_->finish(); });
-  state_->output.reset();
+  state_->spend();
   return done;
 }
 

@@ -24,8 +24,10 @@ struct WriteOptions {
 // target, which the next writer of that target removes. Of two writers of one target at a time one
 // gets kIo: the second to begin where that can be seen, else the second to commit.
 //
-// Bytes go through a staging buffer so that every write(2) ends on a 2 MiB boundary of the file:
-// Linux then keeps the file in 2 MiB folios, which later mappings are served with.
+// Bytes go through staging buffers so that every write(2) ends on a 2 MiB boundary of the file:
+// Linux then keeps the file in 2 MiB folios, which later mappings are served with. In a large file
+// a thread of the writer's writes one while the next is filled: an error of a write may come out of
+// a later call, at last out of commit().
 //
 // A file that replaces one gets its permissions, another one those that the umask leaves.
 //
@@ -53,7 +55,7 @@ class FileWriter {
   Result<void> write(std::span<const std::byte> bytes);
 
   // Room in the staging buffer for the caller to fill in place (read(2) straight into it): at most
-  // `size`, at least one byte. After filling, call advance().
+  // `size`, at least one byte (none: the writer is spent). After filling, call advance().
   std::span<std::byte> room(std::uint64_t size);
   Result<void> advance(std::size_t filled_bytes);
 

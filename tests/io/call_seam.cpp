@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
+#include <mutex>
 #include <unistd.h>
 #include <utility>
 
@@ -126,6 +127,7 @@ CallSeam::~CallSeam() {
 }
 
 Verdict CallSeam::judge(const SeenCall& call) {
+  const std::scoped_lock lock(mutex_);  // a writer's own thread comes by, too
   seen.push_back(call);
   return on_call_ ? on_call_(call) : Verdict{};
 }

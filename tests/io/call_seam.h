@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,7 @@ class CallSeam {
   Verdict judge(const SeenCall& call);
 
  private:
+  std::recursive_mutex mutex_;  // a judge may write files itself
   Judge on_call_;
   io::SystemCalls before_;
 };
