@@ -27,7 +27,7 @@ Error changed(const std::string& path, std::string_view what) {
 // The header holds the digest of the index.
 Result<void> check_header(const WeightFile::State& state) {
   std::array<std::byte, format::kHeaderBytes> now{};
-  const Result<void> read = state.own.mapped->read_at(0, now);
+  Result<void> read = state.own.mapped->read_at(0, now);
   if (!read) return read;
   const auto header = format::read_header(now, state.own.mapped->bytes().size());
   if (header && header->index_digest == state.header.index_digest) return {};
