@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -24,6 +26,44 @@ int in_child(const Body& body) {
   ::waitpid(child, &status, 0);
   return status;
 }
+
+// A child process that has done `body`, and then does nothing for as long as this object lives.
+class WaitingChild {
+ public:
+  // Throws where `body` returned false.
+  template <typename Body>
+  explicit WaitingChild(const Body& body) {
+    int to_parent[2] = {};
+    if (::pipe(to_parent) != 0) throw std::runtime_error("no pipe");
+    pid_ = ::fork();
+    if (pid_ < 0) throw std::runtime_error("cannot fork");
+    if (pid_ == 0) {
+      const char word = body() ? 'y' : 'n';
+      if (::write(to_parent[1], &word, 1) == 1) ::pause();
+      ::_exit(1);
+    }
+    char word = 'n';
+    ::close(to_parent[1]);
+    const bool is_ready = ::read(to_parent[0], &word, 1) == 1 && word == 'y';
+    ::close(to_parent[0]);
+    if (is_ready) return;
+    end();
+    throw std::runtime_error("the child process failed");
+  }
+  ~WaitingChild() { end(); }
+  WaitingChild(const WaitingChild&) = delete;
+  WaitingChild& operator=(const WaitingChild&) = delete;
+
+  std::uint32_t pid() const { return static_cast<std::uint32_t>(pid_); }
+
+ private:
+  void end() const {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  pid_t pid_ = -1;
+};
 
 inline bool exited_well(int status) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;

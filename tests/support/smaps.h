@@ -8,9 +8,11 @@
 
 namespace weightmap::tests {
 
-// Bytes that /proc/self/smaps has under `field` ("Rss:") for this process's mappings of a file.
-inline std::uint64_t bytes_of_mapping(const std::string& path, std::string_view field) {
-  std::ifstream smaps("/proc/self/smaps");
+// Bytes that smaps has under `field` ("Rss:") for a process's mappings of a file.
+inline std::uint64_t bytes_of_mapping(const std::string& path,
+                                      std::string_view field,
+                                      const std::string& process = "self") {
+  std::ifstream smaps("/proc/" + process + "/smaps");
   std::uint64_t kib = 0;
   bool inside = false;
   for (std::string line; std::getline(smaps, line);) {

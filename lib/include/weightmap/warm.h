@@ -17,14 +17,15 @@ namespace weightmap {
 struct CacheState {
   std::string path;
   std::uint64_t size_bytes = 0;
-  // Where the caller may not write to the file, the kernel says that all of it is there.
+  // All, where the kernel does not tell: the caller neither owns the file nor may write to it.
   std::uint64_t cached_bytes = 0;
   // Of those, what mappings are served with by pages of 2 MiB: faulted some 50 times faster. What
   // cp or a download left is in smaller ones. Nothing: the system does not tell.
   std::optional<std::uint64_t> huge_bytes;
 };
 
-// Of the weight file and its open data files. Cost: a fault for each cached page. Error: kIo.
+// Of the weight file and its open data files. Cost: at most a fault for each 2
+// MiB. Error: kIo.
 Result<std::vector<CacheState>> cache_states(const WeightFile& file);
 
 struct WarmOptions {
