@@ -27,12 +27,6 @@ void print_error(std::string_view message, std::string_view hint) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
-void print_error_json(const Error& error, std::string_view hint) {
-  Json told{{"code", error_code_name(error.code())}, {"message", error.message()}};
-  if (!hint.empty()) told["hint"] = hint;
-  print_json(Json{{"error", std::move(told)}});
-}
-
 int exit_code(ErrorCode code, int failed) {
   const bool stopped = code == ErrorCode::kCancelled && caught_signal() != 0;
   return stopped ? kSignalled + caught_signal() : failed;
@@ -57,9 +51,15 @@ void print_json(const Json& object) {
   put("\n}\n");
 }
 
+Json error_json(const Error& error, std::string_view hint) {
+  Json told{{"code", error_code_name(error.code())}, {"message", error.message()}};
+  if (!hint.empty()) told["hint"] = hint;
+  return {{"error", std::move(told)}};
+}
+
 int report(const Error& error, Style style, std::string_view hint, int failed) {
   if (style == Style::kJson) {
-    print_error_json(error, hint);
+    print_json(error_json(error, hint));
   } else {
     print_error(error.message(), hint);
   }
@@ -76,9 +76,13 @@ int report_wrong_usage(std::string message, const std::string& command) {
   return kWrongUsage;
 }
 
-int finish_output(int code, int failed) {
+bool flush_output() {
   if (std::fflush(stdout) != 0) remember_write_error();
-  if (first_write_error == 0) return code;
+  return first_write_error == 0;
+}
+
+int finish_output(int code, int failed) {
+  if (flush_output()) return code;
   // Whoever read the pipe has seen enough: not an error, but not all was told either.
   if (first_write_error == EPIPE) return kSignalled + SIGPIPE;
   print_error(fmt::format("standard output: {}", std::strerror(first_write_error)), {});

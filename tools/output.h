@@ -38,6 +38,7 @@ void print(fmt::format_string<Args...> format, Args&&... args) {
 // Without spaces, on one line; what is not UTF-8 is replaced.
 std::string json_text(const Json& json);
 void print_json(const Json& object);  // one field a line
+Json error_json(const Error& error, std::string_view hint);
 
 enum class Style : bool { kText, kJson };
 
@@ -46,6 +47,9 @@ int report(const Error& error, Style style, std::string_view hint = {}, int fail
 
 // The command line could not be understood, from the given command on: always text.
 int report_wrong_usage(std::string message, const std::string& command);
+
+// Writes out what was put so far, for whoever follows it. False: standard output takes no more.
+bool flush_output();
 
 // Flushes. Returns `code`, or `failed` when standard output could not take everything, or what a
 // broken pipe ends with.

@@ -25,14 +25,22 @@ std::string_view environment(const char* name) {
 }
 
 // What the user says in COLUMNS goes before what the terminal says, as in ls.
-std::size_t terminal_columns(int descriptor) {
+std::size_t columns_or(std::size_t known) {
   const std::string_view wanted = environment("COLUMNS");
   std::size_t columns = 0;
   const auto parsed = std::from_chars(wanted.data(), wanted.data() + wanted.size(), columns);
   if (parsed.ec == std::errc() && columns > 0) return columns;
-  winsize size{};
-  const bool known = ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : kUsualColumns;
+  return known > 0 ? known : kUsualColumns;
+}
+
+// The first of these that says something is in force.
+bool is_locale_utf8() {
+  for (const char* const name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const std::string_view locale = environment(name);
+    if (locale.empty()) continue;
+    return locale.ends_with("UTF-8") || locale.ends_with("utf8");
+  }
+  return false;
 }
 
 bool is_continuation(char byte) {
@@ -84,9 +92,13 @@ Screen screen_of(std::FILE* stream) {
   const int descriptor = fileno(stream);
   if (isatty(descriptor) == 0) return {};
   const std::string_view term = environment("TERM");
-  Screen screen{.columns = terminal_columns(descriptor)};
+  winsize size{};
+  ioctl(descriptor, TIOCGWINSZ, &size);
+  Screen screen{.columns = columns_or(size.ws_col)};
+  if (size.ws_row > 0) screen.rows = size.ws_row;
   screen.moves_cursor = !term.empty() && term != "dumb";
   screen.colours = screen.moves_cursor && environment("NO_COLOR").empty();
+  screen.blocks = screen.moves_cursor && is_locale_utf8();
   return screen;
 }
 
@@ -127,6 +139,10 @@ std::string cut_end(std::string_view text, std::size_t columns) {
 
 std::string counted(std::uint64_t count, std::string_view thing) {
   return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
+}
+
+double percent(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? 100.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
 std::string human_bytes(std::uint64_t bytes) {

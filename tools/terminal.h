@@ -15,8 +15,10 @@ struct Screen {
   static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
   std::size_t columns = kUnlimited;  // of a pipe or a file: nothing is cut there
-  bool moves_cursor = false;         // a terminal that can redraw a line
-  bool colours = false;              // such a terminal, and NO_COLOR is not set
+  std::size_t rows = kUnlimited;
+  bool moves_cursor = false;  // a terminal that can redraw a line
+  bool colours = false;       // such a terminal, and NO_COLOR is not set
+  bool blocks = false;        // a terminal that shows block characters: its locale is UTF-8
 };
 
 Screen screen_of(std::FILE* stream);
@@ -39,6 +41,7 @@ std::string cut_middle(std::string_view text, std::size_t columns);
 std::string cut_end(std::string_view text, std::size_t columns);
 
 std::string counted(std::uint64_t count, std::string_view thing);  // "1 tensor", "2 tensors"
+double percent(std::uint64_t part, std::uint64_t whole);           // 100 of nothing
 std::string human_bytes(std::uint64_t bytes);                      // "1.5 MiB"
 std::string human_rate(std::uint64_t bytes, double seconds);       // "2.31 GB/s", "31.0 MB/s"
 std::string human_pace(std::uint64_t bytes, double seconds);       // "0.123 s, 2.31 GB/s"

@@ -47,10 +47,6 @@ Result<Outcome> warm_up(const std::string& path) {
   return Outcome{std::move(*report), progress.seconds()};
 }
 
-double percent(std::uint64_t part, std::uint64_t whole) {
-  return whole == 0 ? 100.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
-}
-
 void print_states(const char* when, const std::vector<CacheState>& states) {
   for (const CacheState& state : states) {
     print("{:<9}{}: {}, {:.1f} % in the page cache", when, printable(state.path),

@@ -1,7 +1,8 @@
 """Runs a command on a pseudo-terminal: pseudo_terminal.py COLUMNS COMMAND...
 
-Prints what the command wrote, escapes as <esc>, returns as <cr>. Ends as it ended. With PAUSE=1 the command
-is stopped for more than a second in the middle of its work, so that it becomes long work."""
+Prints what the command wrote, escapes as <esc>, returns as <cr>. Ends as it ended. The terminal
+has 24 rows, or as many as ROWS says. With PAUSE=1 the command is stopped for more than a second in the middle of
+its work, so that it becomes long work."""
 
 import fcntl
 import os
@@ -16,7 +17,7 @@ from interrupt import stop_for, when_signals_are_caught
 def run(columns, command, pause):
     child, terminal = pty.fork()
     if child == 0:
-        size = struct.pack("HHHH", 24, columns, 0, 0)
+        size = struct.pack("HHHH", int(os.environ.get("ROWS", "24")), columns, 0, 0)
         fcntl.ioctl(sys.stdout.fileno(), termios.TIOCSWINSZ, size)
         os.execvp(command[0], command)
     if pause and when_signals_are_caught(child):
