@@ -18,7 +18,9 @@ constexpr std::size_t kMostIndexes = 1'000;
 constexpr std::string_view kExtension = ".wmap";
 
 // Wherever the file lies, it is not to be copied.
-const OpenOptions kLookOnly{.mapping = Mapping::kShared, .need_data_files = false};
+OpenOptions look_only() {
+  return {.mapping = Mapping::kShared, .need_data_files = false};
+}
 
 std::string_view last_component(std::string_view path) {
   return path.substr(path.find_last_of('/') + 1);
@@ -102,8 +104,8 @@ class Sharers {
 
  private:
   void look_into(const std::string& name, const std::string& directory) {
-    const auto other = WeightFile::open(directory == "." ? name : concat(directory, "/", name),
-                                        kLookOnly);
+    const auto other =
+        WeightFile::open(directory == "." ? name : concat(directory, "/", name), look_only());
     if (!other) return leave_out();
     if (identity(*other, 0) == traces_.identities[0]) return;  // a link
     const std::vector<DataFileInfo> files = other->data_files();
@@ -216,7 +218,7 @@ Result<FileStat> file_stat(const std::string& path, const FileStatOptions& optio
   FileStat stat{.path = path};
   Traces traces;
   {
-    const auto file = WeightFile::open(path, kLookOnly);
+    const auto file = WeightFile::open(path, look_only());
     if (!file) return file.error();
     stat.size_bytes = file->size_bytes();
     stat.format_version = file->format_version();
