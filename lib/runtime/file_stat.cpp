@@ -119,9 +119,8 @@ class Sharers {
   bool refers_to(const WeightFile& other,
                  const std::vector<DataFileInfo>& files,
                  std::uint32_t data_file) const {
-    const std::string_view name = data_file == 0
-                                      ? last_component(stat_.path)
-                                      : std::string_view(stat_.data_files[data_file].name);
+    const std::string_view name =
+        data_file == 0 ? last_component(stat_.path) : stat_.data_files[data_file].name;
     for (std::uint32_t number = 1; number < files.size(); ++number) {
       if (files[number].name == name) return true;
       const auto found = identity(other, number);

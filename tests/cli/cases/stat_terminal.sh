@@ -18,4 +18,4 @@ echo "--- watch"
 ROWS=5 terminal 60 "$WEIGHTMAP" stat digits.wmap --watch 0.01 --count 2 | cut --characters 1-40
 echo "on a dumb terminal: $(TERM=dumb terminal 60 "$WEIGHTMAP" stat digits.wmap --watch 0.01 --count 2 | grep --count '<esc>')"
 python3 "$CLI/hold.py" digits.wmap env NO_COLOR=1 python3 "$CLI/pseudo_terminal.py" 60 "$WEIGHTMAP" stat digits.wmap | grep --count '<esc>'
-python3 "$CLI/hold.py" digits.wmap python3 "$CLI/pseudo_terminal.py" 30 "$WEIGHTMAP" stat digits.wmap | grep '<esc>' | cut --characters 1-20
+python3 "$CLI/hold.py" digits.wmap python3 "$CLI/pseudo_terminal.py" 30 "$WEIGHTMAP" stat digits.wmap | grep --count '<esc>\[1m *pid  name'
