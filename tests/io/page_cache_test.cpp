@@ -175,12 +175,12 @@ TEST_SUITE("io/page_cache") {
     write_file(dir / "a", noise(8 * kMiB));
     const MappedFile file = map_path(dir / "a");
     REQUIRE(drop_from_cache(file));
-    if (cached_by_fincore(dir / "a") != 0) {
-      MESSAGE("SKIPPED: this file system drops nothing");
-      return;
-    }
     read_alone(file, 3 * kMiB, 8'192);
     read_alone(file, 7 * kMiB + 4'096, 4'096);
+    if (cached_by_fincore(dir / "a") != 12'288) {
+      MESSAGE("SKIPPED: this file system drops nothing, or reads more than it is asked for");
+      return;
+    }
     for (int again = 0; again < 2; ++again) {
       CHECK(cached_of(look_along(file, 8)) ==
             std::vector<std::uint64_t>{0, 0, 0, 8'192, 0, 0, 0, 4'096});
@@ -196,9 +196,14 @@ TEST_SUITE("io/page_cache") {
     std::string piece(kMiB, '\0');
     for (std::uint64_t begin = 0; begin < 5 * kMiB; begin += kMiB)
       REQUIRE(file.read_at(begin, std::as_writable_bytes(std::span(piece))));
-    const std::uint64_t before = cached_by_fincore(dir / "a");
+    // Also what is only on its way: fincore does not see that.
+    const auto before = count_cached(file);
+    if (!before) {
+      MESSAGE("SKIPPED: this kernel has no cachestat");
+      return;
+    }
     look(file);
-    CHECK(cached_by_fincore(dir / "a") == before);
+    CHECK(count_cached(file)->cached == before->cached);
   }
 
   TEST_CASE("huge pages are found where they are") {
