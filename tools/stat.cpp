@@ -21,10 +21,9 @@ namespace weightmap::tool {
 namespace {
 
 constexpr const char* kExamples =
-    "rss, pss, private, copied: what a process has of the file in memory; its share of that, "
-    "which\n"
-    "adds up; what no other process has; copies of its own. tables: page tables of the whole "
-    "process.\n\n"
+    "rss: what a process has of the file in memory; pss: its share of that, which adds up;\n"
+    "private: what no other process has; copied: copies of its own; tables: the page tables of\n"
+    "the whole process.\n\n"
     "Examples:\n"
     "  weightmap stat model.wmap\n"
     "  weightmap stat model.wmap --watch 5               # until Ctrl-C\n"
@@ -40,6 +39,11 @@ struct Arguments {
   std::uint64_t count = 0;  // 0: no end
   Style style = Style::kText;
 };
+
+// A record has as many cells wherever it is written to.
+Screen screen_for(const Arguments& arguments) {
+  return arguments.style == Style::kJson ? Screen() : screen_of(stdout);
+}
 
 int report_failure(const Error& error, const Arguments& arguments) {
   const std::string hint = hint_for_weight_file(error, arguments.path);
@@ -62,7 +66,7 @@ class Watch {
   int run() {
     catch_stop_signals();
     for (std::uint64_t done = 0; caught_signal() == 0;) {
-      const Screen screen = screen_of(stdout);
+      const Screen screen = screen_for(arguments_);
       const auto stat = file_stat(arguments_.path, {.most_cells = picture_cells(screen)});
       if (!stat) return report_failure(stat.error(), arguments_);
       show(*stat, screen, done == 0);
@@ -105,7 +109,7 @@ class Watch {
 
 int run(const Arguments& arguments) {
   if (arguments.watches) return Watch(arguments).run();
-  const Screen screen = screen_of(stdout);
+  const Screen screen = screen_for(arguments);
   const auto stat = file_stat(arguments.path, {.most_cells = picture_cells(screen)});
   if (!stat) return report_failure(stat.error(), arguments);
   arguments.style == Style::kJson ? print_json(stat_json(*stat))

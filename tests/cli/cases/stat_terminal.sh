@@ -14,6 +14,8 @@ for locale in C POSIX de_DE de_DE.utf8; do
 done
 echo "LANG alone: $(terminal 60 env --unset LC_ALL LANG=C.UTF-8 "$WEIGHTMAP" stat digits.wmap | sed -n 5p)"
 
+echo "cells of JSON: $(terminal 30 "$WEIGHTMAP" stat digits.wmap --json | field "len(it['data_files'][0]['cache']['cached_cells'])")"
+
 echo "--- watch"
 ROWS=5 terminal 60 "$WEIGHTMAP" stat digits.wmap --watch 0.01 --count 2 | cut --characters 1-40
 echo "on a dumb terminal: $(TERM=dumb terminal 60 "$WEIGHTMAP" stat digits.wmap --watch 0.01 --count 2 | grep --count '<esc>')"
