@@ -19,7 +19,8 @@ echo "exit codes ${PIPESTATUS[*]}"
 echo "--- what takes the file's place is followed, and its end told"
 weightmap convert "$CHECKPOINTS/ties.pt" other.wmap >/dev/null
 size=$(stat --format %s other.wmap)
-weightmap stat digits.wmap --watch 0.01 --json >log &
+: >log
+weightmap stat digits.wmap --watch 0.01 --json >>log &
 watcher=$!
 until grep --quiet '"size_bytes":678440,' log; do sleep 0.01; done
 mv other.wmap digits.wmap
