@@ -3,109 +3,36 @@
 // once. Header and index come last, into room that was left for them.
 #include "weightmap/convert.h"
 
-#include <algorithm>
-#include <optional>
+#include <utility>
 
-#include "base/number_cast.h"
 #include "base/strided.h"
-#include "base/text.h"
-#include "checkpoint/checkpoint.h"
-#include "checkpoint/storage_reader.h"
 #include "convert/cast.h"
 #include "convert/plan.h"
+#include "convert/planned_bytes.h"
 #include "convert/select.h"
+#include "convert/source.h"
 #include "io/file_writer.h"
 #include "runtime/target_file.h"
 
 namespace weightmap {
 namespace {
 
-using checkpoint::Checkpoint;
 using convert::Plan;
-
-// An error if CRCs were to be verified and one of these differs.
-Result<void> check_crcs(const Checkpoint& source,
-                        const ConvertOptions& options,
-                        const std::vector<std::string>& mismatches) {
-  if (!options.verify_crc || mismatches.empty()) return {};
-  return Error(ErrorCode::kCorrupt, concat(source.files.front().path(), ": ",
-                                           quoted(mismatches.front()), " differs from its CRC"));
-}
-
-// The segments' bytes as the plan has them: parts of storages, some of them cast.
-class PlannedBytes : public BlobSource {
- public:
-  PlannedBytes(const Checkpoint& source, const Plan& plan, const ConvertOptions& options)
-      : source_(source), plan_(plan), options_(options) {}
-
-  const std::vector<std::string>& crc_mismatches() const { return crc_mismatches_; }
-
-  Result<void> begin_segment(std::size_t number) override {
-    segment_ = &plan_.segments[number];
-    reader_.emplace(source_, storage(), ahead_);
-    return needs_crc() ? pass_over(segment_->begin_bytes) : reader_->skip(segment_->begin_bytes);
-  }
-
-  // A room holds whole elements: it ends where the segment does or at a multiple of 2 MiB.
-  Result<void> read(std::span<std::byte> into) override {
-    if (!segment_->cast) return reader_->read(into);
-    const convert::Cast cast = *segment_->cast;
-    const std::size_t elements = into.size() / addressed_bytes(cast.to);
-    elements_.resize(elements * addressed_bytes(cast.from));
-    Result<void> read = reader_->read(elements_);
-    if (read) cast_numbers(cast.from, elements_, cast.to, into);
-    return read;
-  }
-
-  Result<void> end_segment() override {
-    if (needs_crc()) {
-      Result<void> read =
-          pass_over(storage().size_bytes - segment_->begin_bytes - segment_->size_bytes);
-      if (!read) return read;
-    }
-    if (reader_->crc_matches().value_or(true)) return {};
-    crc_mismatches_.push_back(concat("storage ", storage().key));
-    return check_crcs(source_, options_, crc_mismatches_);
-  }
-
- private:
-  const checkpoint::Storage& storage() const { return source_.storages[segment_->storage]; }
-  bool needs_crc() const { return options_.verify_crc && storage().crc32; }
-
-  // Reads what is left out, for the CRC of the whole.
-  Result<void> pass_over(std::uint64_t size_bytes) {
-    constexpr std::uint64_t kPieceBytes = std::uint64_t{1} << 20U;
-    while (size_bytes > 0) {
-      elements_.resize(std::min(size_bytes, kPieceBytes));
-      Result<void> read = reader_->read(elements_);
-      if (!read) return read;
-      size_bytes -= elements_.size();
-    }
-    return {};
-  }
-
-  const Checkpoint& source_;
-  const Plan& plan_;
-  const ConvertOptions& options_;
-  const convert::SegmentSource* segment_ = nullptr;
-  io::ReadAhead ahead_;
-  std::optional<checkpoint::StorageReader> reader_;
-  std::vector<std::string> crc_mismatches_;
-  std::vector<std::byte> elements_;  // read, but not to be written as they are
-};
+using convert::PlannedBytes;
+using convert::Source;
 
 struct Written {
   Digest digest;  // of the index
   std::vector<std::string> crc_mismatches;
 };
 
-Result<Written> write_file(const Checkpoint& source,
+Result<Written> write_file(const Source& source,
                            const Plan& plan,
                            const format::Layout& layout,
                            const std::string& target,
                            const ConvertOptions& options) {
   PlannedBytes bytes(source, plan, options);
-  ProgressTeller progress(options.progress, source.files.front().path(),
+  ProgressTeller progress(options.progress, source.checkpoint.files.front().path(),
                           sum_of(plan.content.segment_sizes_bytes));
   const Result<void> going_on = progress.tell(0);  // before there is a target
   if (!going_on) return going_on.error();
@@ -118,19 +45,15 @@ Result<Written> write_file(const Checkpoint& source,
   return Written{*digest, bytes.crc_mismatches()};
 }
 
-Result<Checkpoint> open_source(const std::string& path, const CheckpointOptions& options) {
-  return checkpoint::open_checkpoint(path, {.strict_globals = options.strict_globals});
-}
-
 // The plan after everything that the options change, which is told in the report.
-Result<Plan> make_changed_plan(const Checkpoint& source,
+Result<Plan> make_changed_plan(const Source& source,
                                const ConvertOptions& options,
                                ConvertReport& report) {
   if (options.whole_storages && options.float_dtype) {
     return Error(ErrorCode::kInvalidArgument,
                  "whole storages cannot be cast: bytes outside of tensors have no dtype");
   }
-  Result<Plan> plan = convert::make_plan(source, options);
+  Result<Plan> plan = convert::make_source_plan(source, options);
   if (!plan) return plan.error();
   Result<convert::Selected> selected = convert::select_tensors(*plan, options.selection);
   if (!selected) return selected.error();
@@ -146,7 +69,7 @@ Result<Plan> make_changed_plan(const Checkpoint& source,
   return plan;
 }
 
-CheckpointTensor described(const Checkpoint& source,
+CheckpointTensor described(const Source& source,
                            const Plan& plan,
                            const format::TensorContent& tensor) {
   CheckpointTensor description{.name = tensor.name,
@@ -156,7 +79,7 @@ CheckpointTensor described(const Checkpoint& source,
                                .flags = tensor.flags};
   if (tensor.segment == format::kNoSegment) return description;
   const convert::SegmentSource& segment = plan.segments[tensor.segment];
-  const checkpoint::Storage& storage = source.storages[segment.storage];
+  const checkpoint::Storage& storage = source.checkpoint.storages[segment.storage];
   description.segment = tensor.segment;
   description.file = storage.file;
   description.offset_bytes = storage.offset_bytes + segment.begin_bytes + tensor.offset_bytes;
@@ -186,18 +109,18 @@ CheckpointComposite described(const format::CompositeContent& composite) {
 Result<ConvertReport> convert_checkpoint(const std::string& source_path,
                                          const std::string& target,
                                          const ConvertOptions& options) {
-  const Result<Checkpoint> source = open_source(source_path, options.checkpoint);
+  const Result<Source> source = convert::open_source(source_path, options.checkpoint);
   if (!source) return source.error();
-  const Result<void> target_ok =
-      check_weight_file_target(source->files, target, options.replace_any);
+  const checkpoint::Checkpoint& files = source->checkpoint;
+  const Result<void> target_ok = check_weight_file_target(files.files, target, options.replace_any);
   if (!target_ok) return target_ok.error();
-  ConvertReport report{.source_kind = source->kind};
+  ConvertReport report{.source_kind = source->checkpoint.kind};
   const Result<Plan> plan = make_changed_plan(*source, options, report);
   if (!plan) return plan.error().with_context(source_path);
   const Result<format::Layout> layout = lay_out_file(plan->content, source_path);
   if (!layout) return layout.error();
 
-  const Result<void> crcs_ok = check_crcs(*source, options, source->crc_mismatches);
+  const Result<void> crcs_ok = convert::check_crcs(*source, options, files.crc_mismatches);
   if (!crcs_ok) return crcs_ok.error();
   const Result<Written> written = write_file(*source, *plan, *layout, target, options);
   if (!written) return written.error();
@@ -207,8 +130,8 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   report.file_bytes = layout->file_size_bytes;
   report.digest = written->digest;
   report.opaque_classes = plan->opaque_classes;
-  report.locations.assign(source->locations.begin(), source->locations.end());
-  report.crc_mismatches = source->crc_mismatches;
+  report.locations.assign(files.locations.begin(), files.locations.end());
+  report.crc_mismatches = files.crc_mismatches;
   report.crc_mismatches.insert(report.crc_mismatches.end(), written->crc_mismatches.begin(),
                                written->crc_mismatches.end());
   return report;
@@ -216,7 +139,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
 
 Result<CheckpointContent> read_checkpoint(const std::string& path,
                                           const CheckpointOptions& options) {
-  const Result<Checkpoint> source = open_source(path, options);
+  const Result<Source> source = convert::open_source(path, options);
   if (!source) return source.error();
   ConvertReport unused;
   Result<Plan> plan = make_changed_plan(*source, {.checkpoint = options}, unused);
@@ -224,8 +147,8 @@ Result<CheckpointContent> read_checkpoint(const std::string& path,
   const Result<format::Layout> layout = lay_out_file(plan->content, path);
   if (!layout) return layout.error();
 
-  CheckpointContent content{.source_kind = source->kind};
-  for (const io::File& file : source->files) {
+  CheckpointContent content{.source_kind = source->checkpoint.kind};
+  for (const io::File& file : source->checkpoint.files) {
     content.files.push_back({.path = file.path(), .size_bytes = file.size_bytes()});
     content.size_bytes += file.size_bytes();
   }

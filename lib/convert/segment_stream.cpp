@@ -23,6 +23,14 @@ std::string tensors_of(const WeightFile& file, std::uint32_t segment) {
 
 }  // namespace
 
+Error other_bytes(const WeightFile& file,
+                  std::uint32_t segment,
+                  const Digest& found,
+                  const Digest& recorded) {
+  return {ErrorCode::kCorrupt,
+          concat(file.path(), ": the bytes of ", tensors_of(file, segment),
+                 " are not what was written, digest ", found.hex(), " vs ", recorded.hex())};
+}
 Result<SegmentStream> SegmentStream::open(const WeightFile& file,
                                           const ExportOptions& options,
                                           std::uint64_t total_bytes) {
@@ -95,9 +103,7 @@ Result<void> SegmentStream::compare(std::uint32_t segment, const Digest& found) 
     return {};
   }
   if (found == recorded) return {};
-  return Error(ErrorCode::kCorrupt,
-               concat(file_.path(), ": the bytes of ", tensors_of(file_, segment),
-                      " are not what was written, digest ", found.hex(), " vs ", recorded.hex()));
+  return other_bytes(file_, segment, found, recorded);
 }
 
 }  // namespace weightmap::convert

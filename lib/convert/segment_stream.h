@@ -14,6 +14,12 @@
 
 namespace weightmap::convert {
 
+// What to say of a segment whose bytes do not have its digest: kCorrupt, naming tensors in it.
+Error other_bytes(const WeightFile& file,
+                  std::uint32_t segment,
+                  const Digest& found,
+                  const Digest& recorded);
+
 // Moves segments of a weight file into a file that is being written, and holds them against their
 // digests. Not safe for use from several threads.
 class SegmentStream {

@@ -306,6 +306,7 @@ class Selection {
   // Items of containers that are neither containers nor tensors; attributes (`_metadata`) apart.
   std::uint32_t count_values() const {
     const ValueGraph& graph = content_.values;
+    if (graph.empty()) return 0;
     std::vector<bool> reached(graph.size(), false);
     reached[graph.root()] = true;
     std::uint32_t count = 0;

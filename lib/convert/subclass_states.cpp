@@ -28,7 +28,8 @@ std::vector<std::uint32_t> find_states(const Plan& plan, const NewNumbers& numbe
   for (std::size_t i = 0; i < plan.content.composites.size(); ++i) {
     const std::uint32_t node = plan.composite_nodes[i];
     const bool has_state = plan.content.composites[i].kind == CompositeKind::kWrapperSubclass &&
-                           numbers.composites[i] != kLeftOut && graph.node(node).has_attributes;
+                           numbers.composites[i] != kLeftOut && node != kNoNode &&
+                           graph.node(node).has_attributes;
     states.push_back(has_state ? graph.children(node).back() : kLeftOut);
   }
   return states;

@@ -10,6 +10,7 @@
 #include "weightmap/weight_file.h"
 
 #include "support/file_bytes.h"
+#include "support/fixtures.h"
 #include "support/temp_dir.h"
 
 namespace weightmap {
@@ -23,17 +24,6 @@ namespace fs = std::filesystem;
 const std::string kCheckpoints = WEIGHTMAP_TEST_DATA "/checkpoints/";
 
 const std::string kSources = WEIGHTMAP_TEST_DATA "/sources/";
-
-std::vector<std::string> all_fixtures() {
-  std::vector<std::string> found;
-  for (const char* version : {"torch-1.13", "torch-2.13"}) {
-    for (const auto& entry : fs::directory_iterator(kCheckpoints + version)) {
-      if (entry.path().extension() == ".pt") found.push_back(entry.path().string());
-    }
-  }
-  std::ranges::sort(found);
-  return found;
-}
 
 // A checkpoint in a directory of its own.
 struct Adopted {
@@ -101,7 +91,7 @@ void expect_refusal(const Result<AdoptReport>& report, ErrorCode code, std::stri
 TEST_SUITE_BEGIN("convert/adopt");
 
 TEST_CASE("an adopted checkpoint says what a converted one does") {
-  const auto fixtures = all_fixtures();
+  const auto fixtures = tests::all_checkpoints();
   REQUIRE(fixtures.size() > 30);
   for (const std::string& fixture : fixtures) {
     CAPTURE(fixture);
@@ -145,7 +135,7 @@ TEST_CASE("no tensor's bytes are written and the source is not touched") {
 }
 
 TEST_CASE("every place is a multiple of the alignment that is recorded") {
-  for (const std::string& fixture : all_fixtures()) {
+  for (const std::string& fixture : tests::all_checkpoints()) {
     CAPTURE(fixture);
     const Adopted pair(fixture);
     for (const AdoptedFile& file : pair.adopt().data_files) {

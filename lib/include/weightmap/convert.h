@@ -62,7 +62,7 @@ struct RuleUse {
 };
 
 struct ConvertReport {
-  std::string source_kind;  // "zip checkpoint", "legacy checkpoint", "TorchScript archive" ...
+  std::string source_kind;  // "zip checkpoint", "TorchScript archive", "weight file" ...
   std::uint32_t tensor_count = 0;
   std::uint32_t segment_count = 0;  // ranges of bytes; fewer than tensors when some share
   std::uint64_t data_bytes = 0;     // of all segments
@@ -83,13 +83,14 @@ struct ConvertReport {
 
 // Writes `target` as a weight file with everything that the checkpoint `source` holds (a file, an
 // index of shards, or the directory of an index or of torch.distributed.checkpoint), unless the
-// options say otherwise. Nothing of the source is executed. Memory does not grow with the tensors'
-// bytes. Whatever goes wrong, and if the process is killed, the old target stays as it was.
-// Errors: kNotFound, kIo; kWrongKind, kCorrupt, kUnsafe (the source); kUnsupported (something in
-// it that cannot be kept, by name); kExists (the target is no weight file and replace_any is not
-// set); kInvalidArgument (source and target are one file, alignment, root, selection, cast);
-// kCancelled.
-// Messages begin with the path that they are about.
+// options say otherwise. Of a weight file, whose tensors may lie in files beside it, that makes one
+// that needs no other, the same byte for byte where it was made from the same; its bytes are held
+// against its digests on the way, and a root is kInvalidArgument. Nothing of the source is
+// executed. Memory does not grow with the tensors' bytes. Whatever goes wrong, and if the process
+// is killed, the old target stays as it was. Errors: kNotFound, kIo; kWrongKind, kCorrupt, kUnsafe
+// (the source); kUnsupported (something in it that cannot be kept, by name); kExists (the target is
+// no weight file and replace_any is not set); kInvalidArgument (source and target are one file,
+// alignment, root, selection, cast); kCancelled. Messages begin with the path that they are about.
 Result<ConvertReport> convert_checkpoint(const std::string& source,
                                          const std::string& target,
                                          const ConvertOptions& options = {});

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weightmap/convert.h"
+#include "weightmap/result.h"
+
+#include "checkpoint/storage_reader.h"
+#include "convert/plan.h"
+#include "convert/source.h"
+#include "format/segment_digest.h"
+#include "io/read_ahead.h"
+#include "runtime/target_file.h"
+
+namespace weightmap::convert {
+
+// An error if CRCs were to be verified and one of these differs.
+Result<void> check_crcs(const Source& source,
+                        const ConvertOptions& options,
+                        const std::vector<std::string>& mismatches);
+
+// The segments' bytes as the plan has them: parts of storages, some of them cast. A storage that is
+// read to its end is held against what the source says of it: the digest of a weight file, of which
+// therefore also what is left out is read, or the CRC of a checkpoint.
+class PlannedBytes : public BlobSource {
+ public:
+  // REQUIRES: all outlive it.
+  PlannedBytes(const Source& source, const Plan& plan, const ConvertOptions& options)
+      : source_(source), plan_(plan), options_(options) {}
+
+  // Storages that differ from their CRCs, each once.
+  const std::vector<std::string>& crc_mismatches() const { return crc_mismatches_; }
+
+  // From now on, segment i is that which the plan has as numbers[i]. Without a call: as i.
+  void choose(std::vector<std::uint32_t> numbers) { numbers_ = std::move(numbers); }
+
+  Result<void> begin_segment(std::size_t number) override;
+  // A room holds whole elements: it ends where the segment does or at a multiple of 2 MiB.
+  Result<void> read(std::span<std::byte> into) override;
+  // REQUIRES: the segment is read to its end. Errors: kCorrupt (its digest is another, or its CRC
+  // where options.verify_crc), kIo.
+  Result<void> end_segment() override;
+
+ private:
+  const checkpoint::Storage& storage() const {
+    return source_.checkpoint.storages[segment_->storage];
+  }
+  bool needs_whole() const;
+  Result<void> read_storage(std::span<std::byte> into);
+  Result<void> pass_over(std::uint64_t size_bytes);
+  Result<void> check_digest();
+  Result<void> check_crc();
+
+  const Source& source_;
+  const Plan& plan_;
+  const ConvertOptions& options_;
+  std::vector<std::uint32_t> numbers_;
+  const SegmentSource* segment_ = nullptr;
+  io::ReadAhead ahead_;
+  std::optional<checkpoint::StorageReader> reader_;
+  std::optional<format::SegmentDigester> digester_;  // of the storage, where its digest is recorded
+  std::vector<std::string> crc_mismatches_;
+  std::vector<std::byte> elements_;  // read, but not to be written as they are
+};
+
+}  // namespace weightmap::convert
