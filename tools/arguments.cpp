@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <charconv>
+#include <cstdint>
 #include <optional>
 
 #include <CLI/CLI.hpp>
@@ -18,8 +19,13 @@ struct Unit {
   std::string_view name;
   std::uint64_t bytes;
 };
-constexpr std::array kUnits{Unit{"", 1}, Unit{"k", 1024}, Unit{"KiB", 1024}, Unit{"M", 1U << 20U},
-                            Unit{"MiB", 1U << 20U}};
+constexpr std::uint64_t kKibi = 1U << 10U;
+constexpr std::uint64_t kMebi = 1U << 20U;
+constexpr std::uint64_t kGibi = 1U << 30U;
+constexpr std::array kUnits{Unit{"", 1},        Unit{"k", kKibi},      Unit{"KiB", kKibi},
+                            Unit{"kB", 1000},   Unit{"KB", 1000},      Unit{"M", kMebi},
+                            Unit{"MiB", kMebi}, Unit{"MB", 1000000},   Unit{"G", kGibi},
+                            Unit{"GiB", kGibi}, Unit{"GB", 1000000000}};
 
 std::optional<std::uint64_t> parse_size(std::string_view text) {
   std::uint64_t count = 0;
@@ -27,7 +33,7 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   text.remove_prefix(static_cast<std::size_t>(parsed.ptr - text.data()));
   const auto* const unit = std::ranges::find(kUnits, text, &Unit::name);
   if (parsed.ec != std::errc() || unit == kUnits.end()) return std::nullopt;
-  if (count > kLargestAlignment) return std::nullopt;
+  if (count > UINT64_MAX / unit->bytes) return std::nullopt;
   return count * unit->bytes;
 }
 
@@ -37,6 +43,14 @@ std::string parse_alignment(std::string& text, std::uint32_t least) {
   if (!std::has_single_bit(bytes) || bytes < least || bytes > kLargestAlignment) {
     return fmt::format("an alignment is a power of two from {} to 2MiB, not {}", least, text);
   }
+  text = std::to_string(bytes);
+  return {};
+}
+
+// The same for a size that something may have.
+std::string parse_shard_size(std::string& text) {
+  const std::uint64_t bytes = parse_size(text).value_or(0);
+  if (bytes == 0) return fmt::format("a size is a number of bytes, 500MB or 2GiB, not {}", text);
   text = std::to_string(bytes);
   return {};
 }
@@ -73,6 +87,13 @@ void add_alignment(CLI::App& app, std::uint32_t& bytes, std::uint32_t least, con
   const std::string help = fmt::format("{}: a power of two, {} (if absent) to 2MiB", what, least);
   const auto parse = [least](std::string& text) { return parse_alignment(text, least); };
   app.add_option("--align", bytes, help)->type_name("N")->transform(CLI::Validator(parse, ""));
+}
+
+void add_shard_size(CLI::App& app, std::uint64_t& bytes) {
+  app.add_option("--max-shard-size", bytes,
+                 "spread OUT over files beside it that are not larger: 2GiB, 500MB")
+      ->type_name("SIZE")
+      ->transform(CLI::Validator(parse_shard_size, ""));
 }
 
 void add_selection(CLI::App& app, SelectionOptions& selection) {

@@ -20,7 +20,10 @@ constexpr const char* kExamples =
     "  weightmap convert checkpoint.pt --root model      # only the model, no optimizer\n"
     "  weightmap convert model.pt --include 'encoder.*' --rename 'encoder.*=*'\n"
     "  weightmap convert model.pt --dtype bfloat16       # half the bytes\n"
-    "  weightmap convert model.pt --align 2MiB           # each segment on a huge page's border\n";
+    "  weightmap convert model.pt --align 2MiB           # each segment on a huge page's border\n"
+    "  weightmap convert tuned.pt --base model.wmap      # only what differs from model.wmap\n"
+    "  weightmap convert model.pt --max-shard-size 2GiB  # model.wmap and files beside it\n"
+    "  weightmap convert tuned.wmap whole.wmap           # one file that needs no other\n";
 
 struct Arguments {
   std::string source, target;
@@ -59,11 +62,33 @@ void print_changes(const ConvertReport& report) {
     print("left out {} values that are no tensors\n", report.left_out_values);
 }
 
+// The files beside it that the weight file needs from now on.
+void print_data_files(const Arguments& arguments, const ConvertReport& report) {
+  const std::uint64_t most_bytes = arguments.options.max_shard_bytes;
+  for (const ReferredFile& file : report.data_files) {
+    const bool is_larger = file.is_shard && file.size_bytes > most_bytes;
+    print("{}     {} beside it: {}, {} in {}{}\n", file.is_shard ? "part" : "keep",
+          printable(file.name), human_bytes(file.size_bytes), human_bytes(file.data_bytes),
+          counted(file.segment_count, "segment"),
+          is_larger ? ", larger than wanted: a segment is not divided" : "");
+  }
+  if (!arguments.options.base.empty()) {
+    print("reused   {} in {}, {} written\n", human_bytes(report.reused_bytes),
+          counted(report.reused_segments, "segment"),
+          human_bytes(report.data_bytes - report.reused_bytes));
+  }
+  for (const std::string& name : report.left_shards) {
+    print("left     {}: of an earlier conversion, {} does not refer to it\n", printable(name),
+          printable(arguments.target));
+  }
+}
+
 void print_text(const Arguments& arguments, const Outcome& outcome) {
   const ConvertReport& report = outcome.report;
   print("read     {}, {}\n", printable(arguments.source), report.source_kind);
   print("written  {}, {}\n", printable(arguments.target), human_bytes(report.file_bytes));
   print("data     {}\n", totals_text(outcome.written));
+  print_data_files(arguments, report);
   print_changes(report);
   print("time     {}\n", human_pace(report.data_bytes, outcome.seconds));
   print("digest   {}\n", report.digest.hex());
@@ -86,6 +111,19 @@ Json rules_json(const std::vector<RuleUse>& rules) {
   return list;
 }
 
+Json data_files_json(const ConvertReport& report) {
+  Json list = Json::array();
+  for (const ReferredFile& file : report.data_files) {
+    list.push_back({{"name", file.name},
+                    {"is_shard", file.is_shard},
+                    {"size_bytes", file.size_bytes},
+                    {"alignment_bytes", file.alignment_bytes},
+                    {"segments", file.segment_count},
+                    {"data_bytes", file.data_bytes}});
+  }
+  return list;
+}
+
 void print_json_outcome(const Arguments& arguments, const Outcome& outcome) {
   const ConvertReport& report = outcome.report;
   print_json({{"source", arguments.source},
@@ -96,6 +134,11 @@ void print_json_outcome(const Arguments& arguments, const Outcome& outcome) {
               {"data_bytes", report.data_bytes},
               {"shared_bytes", shared_bytes(outcome.written)},
               {"file_bytes", report.file_bytes},
+              {"data_files", data_files_json(report)},
+              {"reused_segments", report.reused_segments},
+              {"reused_bytes", report.reused_bytes},
+              {"written_bytes", report.data_bytes - report.reused_bytes},
+              {"left_shards", report.left_shards},
               {"alignment_bytes", arguments.options.alignment_bytes},
               {"digest", report.digest.hex()},
               {"opaque_classes", report.opaque_classes},
@@ -129,7 +172,7 @@ Run add_convert(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   ConvertOptions& options = arguments->options;
   add_operand(app, arguments->source, "IN",
-              "the checkpoint: a file, or the directory or index of several")
+              "the checkpoint: a file, or the directory or index of several; or a weight file")
       ->required();
   add_operand(app, arguments->target, "OUT",
               "the weight file; if absent, IN with .wmap as extension");
@@ -137,6 +180,11 @@ Run add_convert(CLI::App& app) {
   add_alignment(app, options.alignment_bytes, 64, "where segments begin");
   add_selection(app, options.selection);
   add_float_dtype(app, options.float_dtype);
+  app.add_option(
+         "--base", options.base,
+         "write only what this weight file beside OUT does not have; refer to it for the rest")
+      ->type_name("FILE");
+  add_shard_size(app, options.max_shard_bytes);
   app.add_flag("--whole-storages", options.whole_storages,
                "keep bytes of storages that no tensor refers to");
   app.add_flag("--force", options.replace_any, "replace OUT even if it is no weight file");

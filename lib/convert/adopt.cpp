@@ -2,7 +2,7 @@
 // An index alone: the plan of a conversion, its segments left where they are, in the source's own
 // files. Nothing but digests needs their bytes.
 #include <algorithm>
-#include <bit>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -14,9 +14,9 @@
 #include "checkpoint/source_file.h"
 #include "checkpoint/storage_reader.h"
 #include "convert/plan.h"
+#include "convert/segment_places.h"
 #include "format/file_identity.h"
 #include "format/segment_digest.h"
-#include "io/directory.h"
 #include "io/file.h"
 #include "runtime/target_file.h"
 
@@ -31,22 +31,8 @@ using convert::SegmentSource;
 constexpr std::size_t kPieceBytes = std::size_t{4} << 20U;
 constexpr std::size_t kNamedTensors = 20;
 
-std::string_view name_in(std::string_view path) {
-  return path.substr(path.find_last_of('/') + 1);  // npos + 1 is 0
-}
-
 const Storage& storage_of(const Checkpoint& source, const SegmentSource& segment) {
   return source.storages[segment.storage];
-}
-
-// An index finds its data files by name in its own directory.
-Result<void> check_is_beside(const io::File& file, const std::string& target) {
-  const Result<io::Directory> directory = io::Directory::containing(target);
-  if (!directory) return directory.error();
-  const Result<io::File> found = directory->open_file(name_in(file.path()));
-  if (found && found->identity() == file.identity()) return {};
-  return Error(ErrorCode::kInvalidArgument, concat(target, ": must lie in the directory of ",
-                                                   file.path(), ", which it refers to by name"));
 }
 
 std::string_view obstacle(const Storage& storage) {
@@ -90,78 +76,29 @@ Result<format::DataFileContent> described(const io::File& file, bool has_digests
   };
   const Result<Digest> identity = format::identity_of(*kind, file.size_bytes(), read);
   if (!identity) return identity.error().with_context(file.path());
-  return format::DataFileContent{.name = std::string(name_in(file.path())),
+  return format::DataFileContent{.name = std::string(convert::name_in(file.path())),
                                  .kind = *kind,
                                  .size_bytes = file.size_bytes(),
                                  .identity = *identity,
                                  .has_digests = has_digests};
 }
 
-// The largest that all places have.
-std::uint32_t alignment_of(const std::vector<format::Range>& segments) {
-  std::uint64_t all = format::kMaxAlignmentBytes;
-  for (const format::Range& segment : segments)
-    all |= segment.offset_bytes;
-  return std::uint32_t{1} << static_cast<unsigned>(std::countr_zero(all));
+// Makes the plan's segments ranges of the source's own files.
+Result<void> adopt_segments(const Checkpoint& source, Plan& plan, bool has_digests) {
+  std::vector<std::optional<convert::SegmentPlace>> places;
+  std::vector<format::DataFileContent> files(source.files.size());
+  for (const SegmentSource& segment : plan.segments) {
+    const Storage& storage = storage_of(source, segment);
+    places.push_back(convert::SegmentPlace{
+        .file = storage.file, .offset_bytes = storage.offset_bytes + segment.begin_bytes});
+    if (!files[storage.file].name.empty()) continue;
+    Result<format::DataFileContent> file = described(source.files[storage.file], has_digests);
+    if (!file) return file.error();
+    files[storage.file] = *std::move(file);
+  }
+  convert::place_segments(plan, places, std::move(files));
+  return {};
 }
-
-// Rewrites a plan so that its segments are ranges of the source's own files, ascending in each.
-class Adoption {
- public:
-  Adoption(const Checkpoint& source, Plan& plan) : source_(source), plan_(plan) {}
-
-  Result<void> run(bool has_digests) {
-    std::vector<std::uint32_t> order = ascending();
-    std::vector<std::uint32_t> new_numbers(order.size());
-    std::vector<SegmentSource> segments;
-    for (const std::uint32_t old : order) {
-      const SegmentSource& segment = plan_.segments[old];
-      const Result<void> opened = enter_file(storage_of(source_, segment).file, has_digests);
-      if (!opened) return opened.error();
-      plan_.content.data_files.back().segments.push_back({offset_of(segment), segment.size_bytes});
-      new_numbers[old] = static_cast<std::uint32_t>(segments.size());
-      segments.push_back(segment);
-    }
-    for (format::DataFileContent& file : plan_.content.data_files)
-      file.alignment_bytes = alignment_of(file.segments);
-    for (format::TensorContent& tensor : plan_.content.tensors) {
-      if (tensor.segment != format::kNoSegment) tensor.segment = new_numbers[tensor.segment];
-    }
-    plan_.segments = std::move(segments);
-    plan_.content.segment_sizes_bytes.clear();
-    return {};
-  }
-
- private:
-  std::uint64_t offset_of(const SegmentSource& segment) const {
-    return storage_of(source_, segment).offset_bytes + segment.begin_bytes;
-  }
-
-  // The segments' numbers by file and place.
-  std::vector<std::uint32_t> ascending() const {
-    std::vector<std::uint32_t> order(plan_.segments.size());
-    for (std::uint32_t i = 0; i < order.size(); ++i)
-      order[i] = i;
-    std::ranges::sort(order, {}, [this](std::uint32_t number) {
-      const SegmentSource& segment = plan_.segments[number];
-      return std::pair(storage_of(source_, segment).file, offset_of(segment));
-    });
-    return order;
-  }
-
-  Result<void> enter_file(std::uint32_t file, bool has_digests) {
-    if (file_ == file) return {};
-    auto content = described(source_.files[file], has_digests);
-    if (!content) return content.error();
-    plan_.content.data_files.push_back(*std::move(content));
-    file_ = file;
-    return {};
-  }
-
-  const Checkpoint& source_;
-  Plan& plan_;
-  std::uint32_t file_ = 0xFFFFFFFFU;  // of the last data file
-};
 
 // Reads the segments where they are, for their digests.
 class DigestPass {
@@ -202,9 +139,7 @@ class DigestPass {
       left -= now.size();
       if (Result<void> going_on = tell_progress(now.size()); !going_on) return going_on;
     }
-    auto [digest, chunks] = digester.finish();
-    digests_.segments.push_back(digest);
-    digests_.chunks.insert(digests_.chunks.end(), chunks.begin(), chunks.end());
+    append_digests(digests_, digester.finish());
     return {};
   }
 
@@ -231,7 +166,7 @@ Result<void> check_adoptable(const Checkpoint& source,
       check_weight_file_target(source.files, target, options.replace_any);
   if (!target_ok) return target_ok.error();
   for (const io::File& file : source.files) {
-    const Result<void> beside = check_is_beside(file, target);
+    const Result<void> beside = convert::check_is_beside(file, target);
     if (!beside) return beside.error();
   }
   return {};
@@ -264,7 +199,7 @@ Result<AdoptReport> adopt_checkpoint(const std::string& source_path,
   if (!plan) return plan.error().with_context(source_path);
   const Result<void> plain = check_is_plain(*source, *plan);
   if (!plain) return plain.error();
-  const Result<void> adopted = Adoption(*source, *plan).run(options.digests);
+  const Result<void> adopted = adopt_segments(*source, *plan, options.digests);
   if (!adopted) return adopted.error();
   const Result<format::Layout> layout = lay_out_file(plan->content, source_path);
   if (!layout) return layout.error();

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Open, plan, lay out, stream: each byte of the source is read once, hashed on its way and written
-// once. Header and index come last, into room that was left for them.
+// once. Header and index come last, into room that was left for them. What a base has already is
+// compared instead of written; what is too much for one file goes to several before.
 #include "weightmap/convert.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
-#include "base/strided.h"
+#include "convert/base_file.h"
 #include "convert/cast.h"
 #include "convert/plan.h"
 #include "convert/planned_bytes.h"
+#include "convert/segment_places.h"
 #include "convert/select.h"
+#include "convert/shards.h"
+#include "convert/shared_segments.h"
 #include "convert/source.h"
 #include "io/file_writer.h"
 #include "runtime/target_file.h"
@@ -17,33 +23,13 @@
 namespace weightmap {
 namespace {
 
+using convert::BaseFile;
 using convert::Plan;
 using convert::PlannedBytes;
+using convert::SegmentPlace;
+using convert::Shard;
 using convert::Source;
-
-struct Written {
-  Digest digest;  // of the index
-  std::vector<std::string> crc_mismatches;
-};
-
-Result<Written> write_file(const Source& source,
-                           const Plan& plan,
-                           const format::Layout& layout,
-                           const std::string& target,
-                           const ConvertOptions& options) {
-  PlannedBytes bytes(source, plan, options);
-  ProgressTeller progress(options.progress, source.checkpoint.files.front().path(),
-                          sum_of(plan.content.segment_sizes_bytes));
-  const Result<void> going_on = progress.tell(0);  // before there is a target
-  if (!going_on) return going_on.error();
-  Result<io::FileWriter> writer = begin_file(layout, target, options.sync);
-  if (!writer) return writer.error();
-  const auto digests = write_blob(*writer, layout, bytes, progress);
-  if (!digests) return digests.error();
-  const auto digest = finish_file(*writer, plan.content, layout, *digests, target);
-  if (!digest) return digest.error();
-  return Written{*digest, bytes.crc_mismatches()};
-}
+using Digests = format::SegmentDigester::Digests;
 
 // The plan after everything that the options change, which is told in the report.
 Result<Plan> make_changed_plan(const Source& source,
@@ -69,39 +55,173 @@ Result<Plan> make_changed_plan(const Source& source,
   return plan;
 }
 
-CheckpointTensor described(const Source& source,
-                           const Plan& plan,
-                           const format::TensorContent& tensor) {
-  CheckpointTensor description{.name = tensor.name,
-                               .dtype = tensor.dtype,
-                               .shape = tensor.shape,
-                               .strides = tensor.strides,
-                               .flags = tensor.flags};
-  if (tensor.segment == format::kNoSegment) return description;
-  const convert::SegmentSource& segment = plan.segments[tensor.segment];
-  const checkpoint::Storage& storage = source.checkpoint.storages[segment.storage];
-  description.segment = tensor.segment;
-  description.file = storage.file;
-  description.offset_bytes = storage.offset_bytes + segment.begin_bytes + tensor.offset_bytes;
-  description.extent_bytes = *checked_extent_bytes(tensor.dtype, tensor.shape, tensor.strides);
-  description.segment_offset_bytes = storage.offset_bytes + segment.begin_bytes;
-  description.segment_size_bytes = segment.size_bytes;
-  return description;
+// A plan on its way to a file: where its segments come to stand, and what becomes known of them.
+class Conversion {
+ public:
+  // REQUIRES: all outlive it.
+  Conversion(const Source& source,
+             Plan& plan,
+             const std::string& target,
+             const ConvertOptions& options)
+      : plan_(plan),
+        target_(target),
+        options_(options),
+        path_(source.checkpoint.files.front().path()),
+        source_(source),
+        bytes_(source, plan, options),
+        progress_(options.progress, path_, sum_of(plan.content.segment_sizes_bytes)),
+        shards_(target, options.sync),
+        digests_(plan.segments.size()) {}
+
+  // Tells progress for the first time: before this there must be no target.
+  Result<void> begin() { return progress_.tell(0); }
+
+  // Finds segments that the base has already.
+  Result<void> share(const BaseFile& base) {
+    auto shared = convert::find_shared_segments(base.file(), source_, plan_, bytes_, progress_);
+    if (!shared) return shared.error();
+    std::vector<std::optional<SegmentPlace>> places(shared->size());
+    for (std::size_t i = 0; i < shared->size(); ++i) {
+      if (!(*shared)[i]) continue;
+      const SegmentInfo segment = base.file().segment((*shared)[i]->number);
+      places[i] = {.file = segment.data_file, .offset_bytes = segment.offset_bytes};
+      digests_[i] = std::move((*shared)[i]->digests);
+    }
+    place(places, base.data_files());
+    return {};
+  }
+
+  // Writes the segments to shards where all would be too much for the file itself.
+  Result<void> spread() {
+    const Result<format::Layout> layout = lay_out_file(plan_.content, path_);
+    if (!layout) return layout.error();
+    const std::size_t count = plan_.content.segment_sizes_bytes.size();
+    if (count == 0 || layout->file_size_bytes <= options_.max_shard_bytes) return {};
+    const auto shards = convert::plan_shards(plan_, options_.max_shard_bytes, target_);
+    if (!shards) return shards.error();
+    std::vector<std::optional<SegmentPlace>> places(count);
+    for (std::uint32_t number = 0; number < shards->size(); ++number) {
+      Result<void> written = write_shard((*shards)[number], number, shards->size(), places);
+      if (!written) return written;
+    }
+    place(places, shards_.files());
+    return {};
+  }
+
+  // The file itself: what has no place elsewhere, and the index. Returns the digest of that.
+  Result<Digest> finish(format::Layout& layout) {
+    Result<format::Layout> laid_out = lay_out_file(plan_.content, path_);
+    if (!laid_out) return laid_out.error();
+    layout = *std::move(laid_out);
+    Result<io::FileWriter> writer = begin_file(layout, target_, options_.sync);
+    if (!writer) return writer.error();
+    bytes_.choose({});
+    auto digests = write_blob(*writer, layout, bytes_, progress_);
+    if (!digests) return digests.error();
+    for (std::size_t i = layout.segments.size(); i < digests_.size(); ++i)
+      append_digests(*digests, digests_[i]);
+    const Result<void> unchanged = convert::check_unchanged(plan_.content.data_files, target_);
+    if (!unchanged) return unchanged.error();
+    const auto digest = write_front(*writer, plan_.content, layout, *digests, target_);
+    if (!digest) return digest.error();
+    const Result<void> committed = writer->commit();
+    if (writer->is_published()) shards_.keep();
+    if (!committed) return committed.error();
+    return *digest;
+  }
+
+  const std::vector<std::string>& crc_mismatches() const { return bytes_.crc_mismatches(); }
+  const std::vector<format::DataFileContent>& shard_files() const { return shards_.files(); }
+
+ private:
+  void place(const std::vector<std::optional<SegmentPlace>>& places,
+             std::vector<format::DataFileContent> files) {
+    std::vector<Digests> reordered;
+    for (const std::uint32_t old : convert::place_segments(plan_, places, std::move(files)))
+      reordered.push_back(std::move(digests_[old]));
+    digests_ = std::move(reordered);
+  }
+
+  Result<void> write_shard(const Shard& shard,
+                           std::uint32_t number,
+                           std::size_t count,
+                           std::vector<std::optional<SegmentPlace>>& places) {
+    auto digests = shards_.write(shard, number + 1, count, bytes_, progress_);
+    if (!digests) return digests.error();
+    for (std::size_t i = 0; i < shard.segments.size(); ++i) {
+      places[shard.segments[i]] = {.file = number,
+                                   .offset_bytes = shard.layout.segments[i].offset_bytes};
+      digests_[shard.segments[i]] = std::move((*digests)[i]);
+    }
+    return {};
+  }
+
+  Plan& plan_;
+  const std::string& target_;
+  const ConvertOptions& options_;
+  std::string path_;  // of the source
+  const Source& source_;
+  PlannedBytes bytes_;
+  ProgressTeller progress_;
+  convert::ShardWriter shards_;
+  std::vector<Digests> digests_;  // by segment; nothing of those that are not written yet
+};
+
+// What the file refers to, and what was left of those that it referred to before.
+void report_data_files(const Plan& plan,
+                       const Conversion& conversion,
+                       const std::string& target,
+                       ConvertReport& report) {
+  std::vector<std::string> left = convert::shard_names_of(target);
+  for (const format::DataFileContent& file : plan.content.data_files) {
+    std::erase(left, file.name);
+    ReferredFile& told = report.data_files.emplace_back(
+        ReferredFile{.name = file.name,
+                     .size_bytes = file.size_bytes,
+                     .alignment_bytes = file.alignment_bytes,
+                     .segment_count = static_cast<std::uint32_t>(file.segments.size())});
+    for (const format::Range& segment : file.segments)
+      told.data_bytes += segment.size_bytes;
+    told.is_shard =
+        std::ranges::find(conversion.shard_files(), file.name, &format::DataFileContent::name) !=
+        conversion.shard_files().end();
+    if (told.is_shard) continue;
+    report.reused_segments += told.segment_count;
+    report.reused_bytes += told.data_bytes;
+  }
+  report.left_shards = std::move(left);
 }
 
-CheckpointComposite described(const format::CompositeContent& composite) {
-  CheckpointComposite description{.name = composite.name,
-                                  .kind = composite.kind,
-                                  .dtype = composite.dtype,
-                                  .shape = composite.shape,
-                                  .flags = composite.flags,
-                                  .reals = composite.reals,
-                                  .integers = composite.integers,
-                                  .class_name = composite.class_name};
-  for (const format::PartContent& part : composite.parts) {
-    description.parts.push_back({.role = part.role, .tensor = part.tensor});
-  }
-  return description;
+Result<std::optional<BaseFile>> open_base(const std::string& target,
+                                          const ConvertOptions& options) {
+  std::optional<BaseFile> base;
+  if (options.base.empty()) return base;
+  Result<BaseFile> opened = BaseFile::open(options.base, target);
+  if (!opened) return opened.error();
+  base.emplace(std::move(*opened));
+  return base;
+}
+
+Result<void> write_file(const Source& source,
+                        Plan& plan,
+                        const std::optional<BaseFile>& base,
+                        const std::string& target,
+                        const ConvertOptions& options,
+                        ConvertReport& report) {
+  Conversion conversion(source, plan, target, options);
+  Result<void> done = conversion.begin();
+  if (done && base) done = conversion.share(*base);
+  if (done && options.max_shard_bytes > 0) done = conversion.spread();
+  if (!done) return done;
+  format::Layout layout;
+  const Result<Digest> digest = conversion.finish(layout);
+  if (!digest) return digest.error();
+  report.digest = *digest;
+  report.file_bytes = layout.file_size_bytes;
+  report_data_files(plan, conversion, target, report);
+  report.crc_mismatches.insert(report.crc_mismatches.end(), conversion.crc_mismatches().begin(),
+                               conversion.crc_mismatches().end());
+  return {};
 }
 
 }  // namespace
@@ -111,59 +231,29 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
                                          const ConvertOptions& options) {
   const Result<Source> source = convert::open_source(source_path, options.checkpoint);
   if (!source) return source.error();
-  const checkpoint::Checkpoint& files = source->checkpoint;
-  const Result<void> target_ok = check_weight_file_target(files.files, target, options.replace_any);
+  const checkpoint::Checkpoint& checkpoint = source->checkpoint;
+  const Result<void> target_ok =
+      check_weight_file_target(checkpoint.files, target, options.replace_any);
   if (!target_ok) return target_ok.error();
-  ConvertReport report{.source_kind = source->checkpoint.kind};
-  const Result<Plan> plan = make_changed_plan(*source, options, report);
+  const Result<std::optional<BaseFile>> base = open_base(target, options);
+  if (!base) return base.error();
+  ConvertReport report{.source_kind = checkpoint.kind};
+  Result<Plan> plan = make_changed_plan(*source, options, report);
   if (!plan) return plan.error().with_context(source_path);
-  const Result<format::Layout> layout = lay_out_file(plan->content, source_path);
-  if (!layout) return layout.error();
-
-  const Result<void> crcs_ok = convert::check_crcs(*source, options, files.crc_mismatches);
+  const Result<format::Layout> possible = lay_out_file(plan->content, source_path);
+  if (!possible) return possible.error();
+  const Result<void> crcs_ok = convert::check_crcs(*source, options, checkpoint.crc_mismatches);
   if (!crcs_ok) return crcs_ok.error();
-  const Result<Written> written = write_file(*source, *plan, *layout, target, options);
-  if (!written) return written.error();
+
   report.tensor_count = static_cast<std::uint32_t>(plan->content.tensors.size());
-  report.segment_count = static_cast<std::uint32_t>(layout->segments.size());
+  report.segment_count = static_cast<std::uint32_t>(plan->segments.size());
   report.data_bytes = sum_of(plan->content.segment_sizes_bytes);
-  report.file_bytes = layout->file_size_bytes;
-  report.digest = written->digest;
   report.opaque_classes = plan->opaque_classes;
-  report.locations.assign(files.locations.begin(), files.locations.end());
-  report.crc_mismatches = files.crc_mismatches;
-  report.crc_mismatches.insert(report.crc_mismatches.end(), written->crc_mismatches.begin(),
-                               written->crc_mismatches.end());
+  report.locations.assign(checkpoint.locations.begin(), checkpoint.locations.end());
+  report.crc_mismatches = checkpoint.crc_mismatches;
+  const Result<void> written = write_file(*source, *plan, *base, target, options, report);
+  if (!written) return written.error();
   return report;
-}
-
-Result<CheckpointContent> read_checkpoint(const std::string& path,
-                                          const CheckpointOptions& options) {
-  const Result<Source> source = convert::open_source(path, options);
-  if (!source) return source.error();
-  ConvertReport unused;
-  Result<Plan> plan = make_changed_plan(*source, {.checkpoint = options}, unused);
-  if (!plan) return plan.error().with_context(path);
-  const Result<format::Layout> layout = lay_out_file(plan->content, path);
-  if (!layout) return layout.error();
-
-  CheckpointContent content{.source_kind = source->checkpoint.kind};
-  for (const io::File& file : source->checkpoint.files) {
-    content.files.push_back({.path = file.path(), .size_bytes = file.size_bytes()});
-    content.size_bytes += file.size_bytes();
-  }
-  for (const format::TensorContent& tensor : plan->content.tensors) {
-    content.tensors.push_back(described(*source, *plan, tensor));
-  }
-  for (const format::CompositeContent& composite : plan->content.composites) {
-    content.composites.push_back(described(composite));
-  }
-  for (const format::ModuleContent& module : plan->content.modules) {
-    content.modules.push_back({.path = module.path, .version = module.version});
-  }
-  content.values = std::move(plan->content.values);
-  content.opaque_classes = std::move(plan->opaque_classes);
-  return content;
 }
 
 }  // namespace weightmap

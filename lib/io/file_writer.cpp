@@ -36,6 +36,7 @@ struct FileWriter::State {
   std::unique_ptr<WriteBehind> behind;   // as the output
   std::size_t staged_bytes = 0;
   std::uint64_t flushed = 0;
+  bool is_published = false;
 
   std::uint64_t position() const { return flushed + staged_bytes; }
   std::size_t room() const { return kWriteBytes - staged_bytes; }
@@ -118,14 +119,18 @@ struct FileWriter::State {
     return {};
   }
 
-  Result<void> finish() {
+  Result<void> finish(const std::string& target) {
     if (position() != options.size_bytes) {
       return wrong_call(
           concat("is not complete, ", position(), " of ", options.size_bytes, " bytes"));
     }
     Result<void> written = flush();
     if (written) written = behind->drain();
-    return written ? output->publish(options.sync) : written;
+    if (written && target != path) written = output->retarget(target);
+    if (!written) return written;
+    Result<void> published = output->publish(options.sync);
+    is_published = output->is_published();
+    return published;
   }
 };
 
@@ -174,9 +179,17 @@ Result<void> FileWriter::rewrite(std::uint64_t offset, std::span<const std::byte
 }
 
 Result<void> FileWriter::commit() {
-  auto done = state_->run([&] { return state_->finish(); });
+  return commit_as(state_->path);
+}
+
+Result<void> FileWriter::commit_as(const std::string& target) {
+  auto done = state_->run([&] { return state_->finish(target); });
   state_->spend();
   return done;
+}
+
+bool FileWriter::is_published() const {
+  return state_->is_published;
 }
 
 }  // namespace weightmap::io

@@ -72,6 +72,12 @@ class FileWriter {
   // REQUIRES: position() == size_bytes. After success or failure the writer is spent.
   Result<void> commit();
 
+  // The same under another name in the target's directory, which only the bytes could tell.
+  Result<void> commit_as(const std::string& target);
+
+  // Whether the file has its name: after a commit that succeeded, or could not sync the directory.
+  bool is_published() const;
+
  private:
   struct State;
   explicit FileWriter(std::unique_ptr<State> state);

@@ -131,6 +131,14 @@ void StagedOutput::start_writeback(std::uint64_t offset, std::uint64_t size) con
                                  SYNC_FILE_RANGE_WRITE);
 }
 
+Result<void> StagedOutput::retarget(const std::string& target) {
+  auto resolved = WriteTarget::resolve(target);
+  if (!resolved) return resolved.error();
+  resolved->temporary = target_.temporary;
+  target_ = std::move(*resolved);
+  return {};
+}
+
 Result<void> StagedOutput::publish(bool sync) {
   const auto fsync = [](const Descriptor& what) {
     return uninterrupted([&] { return system_calls().fsync(what.get()); });
@@ -138,6 +146,7 @@ Result<void> StagedOutput::publish(bool sync) {
   keep_mode();
   if (sync && fsync(file_) != 0) return system_error(path(), "cannot sync", errno);
   if (auto named = take_name(); !named) return named;
+  is_published_ = true;
   // EINVAL: a file system, as CIFS, on which directories are not synced.
   if (sync && fsync(target_.directory) != 0 && errno != EINVAL) {
     return system_error(path(), "is written, but its directory cannot be synced", errno);

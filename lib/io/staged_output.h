@@ -37,10 +37,15 @@ class StagedOutput {
   // Asks the kernel to begin bringing these bytes to the disk.
   void start_writeback(std::uint64_t offset, std::uint64_t size) const;
 
+  // Another name for the file, which only its bytes could tell; the temporary stays that of the
+  // first. REQUIRES: in the same directory. Errors: those of WriteTarget.
+  Result<void> retarget(const std::string& target);
+
   // Gives the file its name in one step; `sync`: first the bytes, then the name are on the disk.
   // Errors: kIo, also when another file took the target's place since create(). The target is
   // then the old one, except that a directory which cannot be synced is told after the step.
   Result<void> publish(bool sync);
+  bool is_published() const { return is_published_; }  // also where the directory is not synced
 
  private:
   explicit StagedOutput(WriteTarget target) : target_(std::move(target)) {}
@@ -59,6 +64,7 @@ class StagedOutput {
   WriteTarget target_;
   Descriptor file_;
   bool has_temporary_name_ = false;
+  bool is_published_ = false;
 };
 
 }  // namespace weightmap::io

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/text.h"
-#include "format/segment_digest.h"
 #include "io/target_rule.h"
 
 namespace weightmap {
@@ -26,9 +25,7 @@ Result<void> write_segment(io::FileWriter& writer,
     done += room.size();
     if (Result<void> going_on = progress.tell(room.size()); !going_on) return going_on;
   }
-  auto [digest, chunks] = digester.finish();
-  digests.segments.push_back(digest);
-  digests.chunks.insert(digests.chunks.end(), chunks.begin(), chunks.end());
+  append_digests(digests, digester.finish());
   return {};
 }
 
@@ -81,6 +78,11 @@ Result<void> ProgressTeller::tell(std::uint64_t more_bytes) {
   return Error(ErrorCode::kCancelled, concat(where_, ": cancelled"));
 }
 
+void append_digests(format::ContentDigests& all, const format::SegmentDigester::Digests& next) {
+  all.segments.push_back(next.segment);
+  all.chunks.insert(all.chunks.end(), next.chunks.begin(), next.chunks.end());
+}
+
 Result<format::ContentDigests> write_blob(io::FileWriter& writer,
                                           const format::Layout& layout,
                                           BlobSource& source,
@@ -103,7 +105,7 @@ Result<format::ContentDigests> write_blob(io::FileWriter& writer,
   return digests;
 }
 
-Result<Digest> finish_file(io::FileWriter& writer,
+Result<Digest> write_front(io::FileWriter& writer,
                            const format::Content& content,
                            const format::Layout& layout,
                            const format::ContentDigests& digests,
@@ -112,11 +114,21 @@ Result<Digest> finish_file(io::FileWriter& writer,
   if (!front) return front.error().with_context(target);
   const Result<void> rewritten = writer.rewrite(0, *front);
   if (!rewritten) return rewritten.error();
-  const Result<void> committed = writer.commit();
-  if (!committed) return committed.error();
   const Result<format::Header> header = format::read_header(*front, layout.file_size_bytes);
   if (!header) return header.error().with_context(target);
   return header->index_digest;
+}
+
+Result<Digest> finish_file(io::FileWriter& writer,
+                           const format::Content& content,
+                           const format::Layout& layout,
+                           const format::ContentDigests& digests,
+                           const std::string& target) {
+  const Result<Digest> digest = write_front(writer, content, layout, digests, target);
+  if (!digest) return digest.error();
+  const Result<void> committed = writer.commit();
+  if (!committed) return committed.error();
+  return *digest;
 }
 
 std::uint64_t sum_of(std::span<const std::uint64_t> sizes) {

@@ -13,6 +13,7 @@
 #include "weightmap/result.h"
 
 #include "format/content.h"
+#include "format/segment_digest.h"
 #include "io/file.h"
 #include "io/file_writer.h"
 
@@ -75,14 +76,24 @@ class BlobSource {
   virtual Result<void> end_segment() { return {}; }
 };
 
+// Adds what was found out of the next segment.
+void append_digests(format::ContentDigests& all, const format::SegmentDigester::Digests& next);
+
 // Moves the segments' bytes into the file that begin_file began, and learns their digests.
 Result<format::ContentDigests> write_blob(io::FileWriter& writer,
                                           const format::Layout& layout,
                                           BlobSource& source,
                                           ProgressTeller& progress);
 
-// Puts header, index and extras into their room and gives the file its name; returns the digest of
-// the index. REQUIRES: the blob is written.
+// Puts header, index and extras into their room; returns the digest of the index. What is left is
+// to commit. REQUIRES: the blob is written.
+Result<Digest> write_front(io::FileWriter& writer,
+                           const format::Content& content,
+                           const format::Layout& layout,
+                           const format::ContentDigests& digests,
+                           const std::string& target);
+
+// The same, and gives the file its name.
 Result<Digest> finish_file(io::FileWriter& writer,
                            const format::Content& content,
                            const format::Layout& layout,

@@ -44,6 +44,14 @@ struct ConvertOptions {
   // Keeps bytes of storages before the first and after the last that a tensor refers to.
   bool whole_storages = false;
   std::uint32_t alignment_bytes = 64;  // a power of two, 64 to 2 MiB
+  // Path of a weight file in the target's directory, of any making. Segments that it has already,
+  // byte for byte and aligned as wanted, are not written: the target refers to them where they are,
+  // in the base or in the data files of the base, which must stay beside it. Empty: none.
+  std::string base;
+  // Where the target would be larger, its segments are spread over weight files beside it that are
+  // not larger, but for one that a single segment is too large for. They are called by the target's
+  // name and their digests, so that none takes the place of another. 0: all in one file.
+  std::uint64_t max_shard_bytes = 0;
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
   // Refuse a source whose bytes are not those that its CRCs were made of, instead of reporting it.
@@ -61,12 +69,30 @@ struct RuleUse {
   std::uint32_t tensors = 0;
 };
 
+// A file beside a weight file in which some of its segments are.
+struct ReferredFile {
+  std::string name;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t alignment_bytes = 0;  // of the segments that are referred to
+  std::uint32_t segment_count = 0;    // that are referred to
+  std::uint64_t data_bytes = 0;       // of these
+  bool is_shard = false;              // written for this weight file; else the base has it
+};
+
 struct ConvertReport {
   std::string source_kind;  // "zip checkpoint", "TorchScript archive", "weight file" ...
   std::uint32_t tensor_count = 0;
   std::uint32_t segment_count = 0;  // ranges of bytes; fewer than tensors when some share
   std::uint64_t data_bytes = 0;     // of all segments
-  std::uint64_t file_bytes = 0;
+  std::uint64_t file_bytes = 0;     // of the target itself
+  // What the target refers to: files of the base, then shards. Of the segments, those of the base
+  // were compared and not written.
+  std::vector<ReferredFile> data_files;
+  std::uint32_t reused_segments = 0;
+  std::uint64_t reused_bytes = 0;
+  // Files that are called as shards of this target are and that it does not refer to: of an earlier
+  // target, or of a conversion that was killed. Others may refer to them.
+  std::vector<std::string> left_shards;
   Digest digest;                            // of the index: stands for the whole content
   std::vector<std::string> opaque_classes;  // kept as records that are not understood
   std::uint64_t trimmed_bytes = 0;          // of storages, that no tensor refers to: left out
@@ -84,13 +110,16 @@ struct ConvertReport {
 // Writes `target` as a weight file with everything that the checkpoint `source` holds (a file, an
 // index of shards, or the directory of an index or of torch.distributed.checkpoint), unless the
 // options say otherwise. Of a weight file, whose tensors may lie in files beside it, that makes one
-// that needs no other, the same byte for byte where it was made from the same; its bytes are held
-// against its digests on the way, and a root is kInvalidArgument. Nothing of the source is
-// executed. Memory does not grow with the tensors' bytes. Whatever goes wrong, and if the process
-// is killed, the old target stays as it was. Errors: kNotFound, kIo; kWrongKind, kCorrupt, kUnsafe
-// (the source); kUnsupported (something in it that cannot be kept, by name); kExists (the target is
-// no weight file and replace_any is not set); kInvalidArgument (source and target are one file,
-// alignment, root, selection, cast); kCancelled. Messages begin with the path that they are about.
+// that needs no other, the same byte for byte as a conversion of what it was made from; its bytes
+// are held against its digests on the way. Nothing of the source is executed. Memory does not grow
+// with the tensors' bytes. Whatever goes wrong, and if the process is killed, the old target stays
+// as it was, and so do the files that it refers to.
+// Errors: kNotFound, kIo (among them: a file of the base was replaced meanwhile); kWrongKind,
+// kCorrupt, kUnsafe (the source, the base); kUnsupported (something in it that cannot be kept, by
+// name); kExists (the target is no weight file and replace_any is not set, or another file has the
+// name of a shard); kInvalidArgument (source and target are one file, a file of the base is the
+// target or is not in its directory, too many shards, alignment, root, selection, cast);
+// kCancelled. Messages begin with the path that they are about.
 Result<ConvertReport> convert_checkpoint(const std::string& source,
                                          const std::string& target,
                                          const ConvertOptions& options = {});

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "weightmap/result.h"
+
+#include "convert/plan.h"
+#include "convert/planned_bytes.h"
+#include "format/content.h"
+#include "format/segment_digest.h"
+#include "runtime/target_file.h"
+
+// Data files beside a weight file that together hold its segments, none larger than wanted. Each is
+// a weight file of its own, with the tensors that lie in it and nothing else, and is called by its
+// own digest: what is written never takes the place of what another file refers to.
+namespace weightmap::convert {
+
+struct Shard {
+  std::vector<std::uint32_t> segments;  // of the plan
+  format::Content content;
+  format::Layout layout;
+};
+
+// Shards of at most `most_bytes` for the segments of the weight file itself, in their order; one
+// that does not fit into one has one to itself. Errors: kInvalidArgument (more files than
+// kMostShards), kUnsupported.
+inline constexpr std::size_t kMostShards = 99'999;
+Result<std::vector<Shard>> plan_shards(const Plan& plan,
+                                       std::uint64_t most_bytes,
+                                       const std::string& target);
+
+// Writes shards one after another. Those that it wrote are removed with it again, unless they were
+// there before or are to stay.
+class ShardWriter {
+ public:
+  ShardWriter(const std::string& target, bool sync) : target_(target), sync_(sync) {}
+  ~ShardWriter();
+  ShardWriter(const ShardWriter&) = delete;
+  ShardWriter& operator=(const ShardWriter&) = delete;
+
+  // Number `number` of `count`, from 1. Returns the digests of its segments.
+  // Errors: those of the bytes, of the file, of progress; kExists (another file has the name).
+  Result<std::vector<format::SegmentDigester::Digests>> write(const Shard& shard,
+                                                              std::size_t number,
+                                                              std::size_t count,
+                                                              PlannedBytes& bytes,
+                                                              ProgressTeller& progress);
+
+  const std::vector<format::DataFileContent>& files() const { return files_; }  // without segments
+
+  // From now on something refers to them.
+  void keep() { new_names_.clear(); }
+
+ private:
+  Result<void> commit(io::FileWriter& writer, format::DataFileContent file);
+
+  std::string target_;
+  bool sync_ = true;
+  std::vector<format::DataFileContent> files_;
+  std::vector<std::string> new_names_;  // that nothing had before
+};
+
+// Names in the target's directory that are those of its shards, of whatever content, ascending.
+// Nothing where the directory cannot be listed.
+std::vector<std::string> shard_names_of(const std::string& target);
+
+}  // namespace weightmap::convert

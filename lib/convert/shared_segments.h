@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "weightmap/digest.h"
+#include "weightmap/result.h"
+#include "weightmap/weight_file.h"
+
+#include "convert/plan.h"
+#include "convert/planned_bytes.h"
+#include "format/segment_digest.h"
+#include "runtime/target_file.h"
+
+namespace weightmap::convert {
+
+// A segment of a base that has the very bytes of one that is planned.
+struct SharedSegment {
+  std::uint32_t number = 0;  // in the base
+  format::SegmentDigester::Digests digests;
+};
+
+// For each segment of the plan one of the base with the same size and bytes that begins as aligned
+// as the plan wants it, if there is any: looked for under its tensors' names, then by its digest,
+// and compared byte by byte in any case. No segment of the base stands for two, which are apart.
+// Reads what is planned once where it is found by name, else at most three times; memory is a
+// constant beside a few bytes a segment. Tells progress of what was found.
+// Errors: kIo, kCorrupt, kCancelled.
+Result<std::vector<std::optional<SharedSegment>>> find_shared_segments(const WeightFile& base,
+                                                                       const Source& source,
+                                                                       const Plan& plan,
+                                                                       PlannedBytes& bytes,
+                                                                       ProgressTeller& progress);
+
+}  // namespace weightmap::convert
