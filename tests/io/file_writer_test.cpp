@@ -238,6 +238,51 @@ TEST_CASE("every situation ends in the new bytes and nothing else") {
   }
 }
 
+TEST_CASE("a name that only the bytes tell is given at the commit") {
+  for (const Scenario& scenario : kScenarios) {
+    CAPTURE(scenario.name);
+    const TempDir dir;
+    Names expected = tests::set_up(scenario, dir);
+    std::erase(expected, kTemporary);
+    expected.emplace_back("told.wmap");
+    std::ranges::sort(expected);
+    for (int i = 0; i < 2; ++i) {  // the second replaces the first
+      const CallSeam seam([&](const SeenCall& call) { return kernel_of(scenario, call); });
+      FileWriter writer = writer_of(dir / kTarget, 5);
+      check_done(writer.write(bytes_of("12345")));
+      CHECK_FALSE(writer.is_published());
+      check_done(writer.commit_as(dir / "told.wmap"));
+      CHECK(writer.is_published());
+    }
+    CHECK(dir.names() == expected);
+    CHECK(read_file(dir / "told.wmap") == "12345");
+    if (scenario.target_exists) CHECK(read_file(dir / kTarget) == tests::old_bytes());
+  }
+}
+
+TEST_CASE("whether a file has its name is known after a commit that failed, too") {
+  struct Row {
+    const char* call;
+    bool is_published;
+  };
+  for (const Row& row : {Row{"link_at", false}, Row{"fsync", false}, Row{"second fsync", true}}) {
+    CAPTURE(row.call);
+    const TempDir dir;
+    FileWriter writer = writer_of(dir / kTarget, 1, true);
+    check_done(writer.write(bytes_of("1")));
+    int syncs = 0;
+    const CallSeam seam([&](const SeenCall& call) {
+      if (call.name == "fsync") ++syncs;
+      const bool is_second = call.name == "fsync" && syncs == 2;
+      const bool fails = is_second ? row.is_published : call.name == row.call;
+      return Verdict{.error = fails ? EIO : 0};
+    });
+    CHECK_FALSE(writer.commit());
+    CHECK(writer.is_published() == row.is_published);
+    CHECK(std::filesystem::exists(dir / kTarget) == row.is_published);
+  }
+}
+
 TEST_CASE("who has the old file open keeps the old bytes") {
   const TempDir dir;
   write_file(dir / "out", noise(50'000, 1));
