@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "weightmap/result.h"
@@ -36,7 +37,7 @@ Result<std::vector<Shard>> plan_shards(const Plan& plan,
 // there before or are to stay.
 class ShardWriter {
  public:
-  ShardWriter(const std::string& target, bool sync) : target_(target), sync_(sync) {}
+  ShardWriter(std::string target, bool sync) : target_(std::move(target)), sync_(sync) {}
   ~ShardWriter();
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;

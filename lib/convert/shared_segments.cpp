@@ -121,7 +121,7 @@ class Search {
           std::min<std::uint64_t>(planned_.size(), size_of(segment) - done));
       const Result<void> read = bytes_.read(piece);
       if (!read) return read.error();
-      const Result<bool> goes_on = look(done, piece);
+      Result<bool> goes_on = look(done, piece);
       if (!goes_on || !*goes_on) return goes_on;
       const Result<void> going_on = progress_.tell(0);
       if (!going_on) return going_on.error();
