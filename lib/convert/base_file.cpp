@@ -47,7 +47,7 @@ Result<bool> is_same(const io::Directory& directory, const format::DataFileConte
 }  // namespace
 
 Result<BaseFile> BaseFile::open(const std::string& path, const std::string& target) {
-  Result<WeightFile> file = WeightFile::open(path);
+  Result<WeightFile> file = WeightFile::open(path, {.mapping = Mapping::kShared});
   if (!file) return not_a_base(file.error());
   for (const io::File& part : files_of(*file)) {
     const Result<void> other = check_is_other(part, target);

@@ -52,7 +52,7 @@ std::vector<io::File> files_of(const WeightFile& file) {
 
 Result<Source> open_source(const std::string& path, const CheckpointOptions& options) {
   Source source;
-  const Result<WeightFile> file = WeightFile::open(path);
+  const Result<WeightFile> file = WeightFile::open(path, {.mapping = Mapping::kShared});
   const bool is_other = !file && (file.error().code() == ErrorCode::kWrongKind ||
                                   file.error().code() == ErrorCode::kInvalidArgument);
   if (!file && !is_other) return file.error();
