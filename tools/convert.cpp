@@ -67,7 +67,7 @@ void print_data_files(const Arguments& arguments, const ConvertReport& report) {
   const std::uint64_t most_bytes = arguments.options.max_shard_bytes;
   for (const ReferredFile& file : report.data_files) {
     const bool is_larger = file.is_shard && file.size_bytes > most_bytes;
-    print("{}     {} beside it: {}, {} in {}{}\n", file.is_shard ? "part" : "keep",
+    print("{} {} beside it: {}, {} in {}{}\n", file.is_shard ? "shard   " : "keep    ",
           printable(file.name), human_bytes(file.size_bytes), human_bytes(file.data_bytes),
           counted(file.segment_count, "segment"),
           is_larger ? ", larger than wanted: a segment is not divided" : "");

@@ -198,9 +198,9 @@ Result<std::vector<Shard>> plan_shards(const Plan& plan,
 ShardWriter::~ShardWriter() {
   if (new_names_.empty()) return;
   const Result<io::Directory> directory = io::Directory::containing(target_);
+  if (!directory) return;
   for (const std::string& name : new_names_) {
-    if (directory) [[maybe_unused]]
-      const Result<void> removed = directory->remove_file(name);
+    [[maybe_unused]] const Result<void> removed = directory->remove_file(name);
   }
 }
 

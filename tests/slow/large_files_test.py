@@ -121,6 +121,34 @@ class LargeFiles(unittest.TestCase):
         self.convert_and_compare(storages)
         self.export_and_compare(storages)
 
+    def convert_in_little_memory(self, name, *options):
+        path = self.target.with_name(name)
+        code, peak_bytes = run_measured("convert", self.source, path, *options, "--no-sync")
+        print(f"{name}: {peak_bytes / MIB:.0f} MiB of memory")
+        self.assertEqual(code, 0)
+        self.assertLessEqual(peak_bytes, PEAK_LIMIT_BYTES)
+        return path
+
+    def test_deltas_and_shards_are_made_in_constant_memory(self):
+        storages = {f"layers.{n}.weight": storage(128 * MIB, n) for n in range(8)}
+        write_checkpoint(self.source, storages)
+        self.convert_in_little_memory("large.wmap")
+        storages["layers.5.weight"] = storage(128 * MIB, 11)
+        self.source.unlink()
+        write_checkpoint(self.source, storages)
+        delta = self.convert_in_little_memory("delta.wmap", "--base", self.target)
+        self.assertLess(delta.stat().st_blocks * 512, 129 * MIB)
+        self.source.unlink()
+        self.source = delta
+        self.convert_in_little_memory("spread.wmap", "--max-shard-size", "300MiB")
+        shards = sorted(self.target.parent.glob("spread-*"))
+        self.assertEqual([shard.stat().st_size >> 27 for shard in shards], [2, 2, 2, 2])
+        whole = self.convert_in_little_memory("whole.wmap")
+        found = places(whole)
+        with open(whole, "rb") as file:
+            for name, record in storages.items():
+                self.assertTrue(holds(file, found[name][0], record), name)
+
     def test_records_beyond_four_gibibytes_are_found(self):
         storages = {f"layers.{n}.bias": storage(4096 * (n + 1), n) for n in range(3)}
         write_checkpoint(self.source, storages, hole_bytes=4 * GIB + 4096)
