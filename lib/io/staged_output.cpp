@@ -56,7 +56,12 @@ Result<std::unique_ptr<StagedOutput>> StagedOutput::create(const std::string& ta
                                                            std::uint64_t size_bytes) {
   auto resolved = WriteTarget::resolve(target);
   if (!resolved) return resolved.error();
-  std::unique_ptr<StagedOutput> output(new StagedOutput(std::move(*resolved)));
+  return create(std::move(*resolved), size_bytes);
+}
+
+Result<std::unique_ptr<StagedOutput>> StagedOutput::create(WriteTarget target,
+                                                           std::uint64_t size_bytes) {
+  std::unique_ptr<StagedOutput> output(new StagedOutput(std::move(target)));
   if (auto removed = output->target_.remove_stale_temporary(); !removed) return removed.error();
   if (auto opened = output->open(); !opened) return opened.error();
   if (auto locked = output->lock(); !locked) return locked.error();
@@ -123,6 +128,12 @@ Result<void> StagedOutput::write_at(std::uint64_t offset, std::span<const std::b
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
   return {};
+}
+
+// The owner first: a change of it may take permissions away.
+void StagedOutput::set_rights(uid_t owner, gid_t group, mode_t permissions) const {
+  [[maybe_unused]] const int owned = ::fchown(file_.get(), owner, group);
+  [[maybe_unused]] const int permitted = ::fchmod(file_.get(), permissions);
 }
 
 // Only a hint: bytes that cannot be brought to the disk are told by the fsync at the end.

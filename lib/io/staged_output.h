@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <sys/types.h>
 #include <utility>
 
 #include "weightmap/result.h"
@@ -25,6 +26,9 @@ class StagedOutput {
   static Result<std::unique_ptr<StagedOutput>> create(const std::string& target,
                                                       std::uint64_t size_bytes);
 
+  // The same for a target that is resolved.
+  static Result<std::unique_ptr<StagedOutput>> create(WriteTarget target, std::uint64_t size_bytes);
+
   ~StagedOutput();
   StagedOutput(const StagedOutput&) = delete;
   StagedOutput& operator=(const StagedOutput&) = delete;
@@ -33,6 +37,10 @@ class StagedOutput {
 
   // REQUIRES: the bytes end within the size given to create().
   Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
+
+  // Owner, group and permissions, as far as the caller may give them; not every file system has
+  // them.
+  void set_rights(uid_t owner, gid_t group, mode_t permissions) const;
 
   // Asks the kernel to begin bringing these bytes to the disk.
   void start_writeback(std::uint64_t offset, std::uint64_t size) const;

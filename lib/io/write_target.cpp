@@ -36,18 +36,6 @@ struct FreeString {
   void operator()(char* text) const { std::free(text); }
 };
 
-// The path behind all links. What does not exist yet has none to follow.
-Result<std::string> follow_links(const std::string& path) {
-  const std::unique_ptr<char, FreeString> real(::realpath(path.c_str(), nullptr));
-  if (real) return std::string(real.get());
-  if (errno != ENOENT) return system_error(path, "cannot resolve", errno);
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode)) {
-    return Error(ErrorCode::kNotFound, concat(path, ": is a link to what does not exist"));
-  }
-  return path;
-}
-
 // REQUIRES: `slash` is where the last one of `path` is, or npos.
 std::string directory_part(const std::string& path, std::size_t slash) {
   if (slash == std::string::npos) return ".";
@@ -110,6 +98,18 @@ Result<Descriptor> open_stale_temporary(const WriteTarget& target) {
 
 }  // namespace
 
+// What does not exist yet has no links to follow.
+Result<std::string> real_path(const std::string& path) {
+  const std::unique_ptr<char, FreeString> real(::realpath(path.c_str(), nullptr));
+  if (real) return std::string(real.get());
+  if (errno != ENOENT) return system_error(path, "cannot resolve", errno);
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode)) {
+    return Error(ErrorCode::kNotFound, concat(path, ": is a link to what does not exist"));
+  }
+  return path;
+}
+
 FileLock take_lock(const Descriptor& file) {
   const int taken =
       uninterrupted([&] { return system_calls().flock(file.get(), LOCK_EX | LOCK_NB); });
@@ -121,10 +121,11 @@ Result<WriteTarget> WriteTarget::resolve(const std::string& path) {
   if (path.find('\0') != std::string::npos) {
     return Error(ErrorCode::kInvalidArgument, concat(quoted(path), ": a path holds no NUL byte"));
   }
-  auto real = follow_links(path);
+  auto real = real_path(path);
   if (!real) return real.error();
   WriteTarget target;
   target.path = path;
+  target.real = *real;
   const std::size_t slash = real->rfind('/');
   target.name = real->substr(slash + 1);  // npos + 1 is 0
   if (target.name.empty() || target.name == "." || target.name == "..") {
@@ -134,6 +135,16 @@ Result<WriteTarget> WriteTarget::resolve(const std::string& path) {
   if (auto opened = open_directory(target, directory_part(*real, slash)); !opened)
     return opened.error();
   if (auto opened = open_previous(target); !opened) return opened.error();
+  return target;
+}
+
+Result<WriteTarget> WriteTarget::beside(const std::string& other_name) const {
+  WriteTarget target;
+  target.path = target.real = concat(real.substr(0, real.rfind('/') + 1), other_name);
+  target.name = other_name;
+  target.temporary = temporary_name(other_name);
+  target.directory = Descriptor(::fcntl(directory.get(), F_DUPFD_CLOEXEC, 0));
+  if (!target.directory) return system_error(target.path, "cannot open its directory", errno);
   return target;
 }
 

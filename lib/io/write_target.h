@@ -12,10 +12,15 @@
 
 namespace weightmap::io {
 
+// The path behind all links, as it is where nothing has that name.
+// Errors: kNotFound (a link that leads nowhere), kIo.
+Result<std::string> real_path(const std::string& path);
+
 // Where a file is to appear: an open directory and a name in it, links followed, and the name of
 // the temporary beside it by which writers of one target keep out of each other's way.
 struct WriteTarget {
   std::string path;  // as the user gave it, for messages
+  std::string real;  // the same with links followed
   Descriptor directory;
   std::string name;
   std::string temporary;
@@ -28,6 +33,9 @@ struct WriteTarget {
   // Errors: kNotFound (no such directory, a link that leads nowhere), kInvalidArgument (no name of
   // a file, or of something that is not a regular file), kIo.
   static Result<WriteTarget> resolve(const std::string& path);
+
+  // Of another name in the same directory, a link not followed: for a file that replaces none.
+  Result<WriteTarget> beside(const std::string& other_name) const;
 
   // What carries the name in the directory, a link not followed.
   Result<std::optional<FileIdentity>> identity_of(const std::string& entry) const;

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order of steps is the whole of crash safety: FORMAT.md 11.2 has it, with what a reader sees
+// after each.
+#include "io/publisher_lock.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <memory>
+#include <optional>
+#include <span>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+#include "base/text.h"
+#include "io/staged_output.h"
+#include "io/system.h"
+
+namespace weightmap::io {
+namespace {
+
+constexpr int kAttempts = 16;  // of others who make, remove and make the block again
+
+Error busy(const WriteTarget& target) {
+  return {ErrorCode::kIo, concat(target.path, ": another process is publishing it")};
+}
+
+struct Rights {
+  uid_t owner = static_cast<uid_t>(-1);  // unchanged
+  gid_t group = static_cast<gid_t>(-1);
+  mode_t permissions = 0644;
+};
+
+// Who may read the weights may read the block, and who may write them may write it.
+Rights rights_for_block(const WriteTarget& target) {
+  struct stat status {};
+  if (!target.previous || ::fstat(target.previous.get(), &status) != 0) return {};
+  constexpr mode_t kReadWrite = 0666;
+  constexpr mode_t kOwner = 0600;
+  return {status.st_uid, status.st_gid, (status.st_mode & kReadWrite) | kOwner};
+}
+
+// Whole from the first moment that it has the name. Another publisher may be first; then the block
+// is that one's.
+Result<void> make_block(const WriteTarget& target, const WriteTarget& block) {
+  auto second = block.beside(block.name);
+  if (!second) return second.error();
+  auto output = StagedOutput::create(std::move(*second), kControlBlockBytes);
+  if (!output) return output.error();
+  const Rights rights = rights_for_block(target);
+  (*output)->set_rights(rights.owner, rights.group, rights.permissions);
+  const std::string bytes = new_control_block();
+  Result<void> made = (*output)->write_at(0, std::as_bytes(std::span(bytes)));
+  if (made) made = (*output)->publish(true);
+  if (made) return made;
+  const auto other = block.identity_of(block.name);
+  return other && *other ? Result<void>() : made;
+}
+
+Result<Descriptor> open_block(const WriteTarget& target, const WriteTarget& block) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Descriptor file(uninterrupted([&] {
+      return system_calls().open_at(block.directory.get(), block.name.c_str(),
+                                    O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0);
+    }));
+    if (file) return file;
+    if (errno != ENOENT) return system_error(block.path, "cannot open", errno);
+    const Result<void> made = make_block(target, block);
+    if (!made) return made.error();
+  }
+  return busy(target);
+}
+
+Result<void> lock(const Descriptor& file,
+                  const WriteTarget& target,
+                  PublisherLock::IfHeld if_held) {
+  const int operation = LOCK_EX | (if_held == PublisherLock::IfHeld::kWait ? 0 : LOCK_NB);
+  if (uninterrupted([&] { return system_calls().flock(file.get(), operation); }) == 0) return {};
+  if (errno == EWOULDBLOCK) return busy(target);
+  return system_error(target.path, "cannot lock its control block", errno);
+}
+
+Error cannot_rename(const WriteTarget& target, const Successor& successor, int error_number) {
+  if (error_number == EXDEV) {
+    return {ErrorCode::kInvalidArgument,
+            concat(successor.path, ": lies on another file system than ", target.path,
+                   ": convert or copy it into that directory first")};
+  }
+  return system_error(target.path, concat("cannot rename ", successor.path), error_number);
+}
+
+int fsync_of(int descriptor) {
+  return uninterrupted([&] { return system_calls().fsync(descriptor); });
+}
+
+// Whoever could not read the old file should not read the new one. Not every file system has modes.
+void keep_mode(const WriteTarget& target, const Successor& successor) {
+  struct stat status {};
+  if (!target.previous || ::fstat(target.previous.get(), &status) != 0) return;
+  constexpr mode_t kPermissions = 0777;
+  [[maybe_unused]] const int changed =
+      ::fchmod(successor.file.descriptor(), status.st_mode & kPermissions);
+}
+
+}  // namespace
+
+Result<FileIdentity> directory_identity(const std::string& path) {
+  const std::string directory = path.substr(0, path.rfind('/') + 1);
+  struct stat status {};
+  if (::stat(directory.empty() ? "." : directory.c_str(), &status) != 0) {
+    return system_error(path, "cannot stat its directory", errno);
+  }
+  return FileIdentity{.device = status.st_dev, .inode = status.st_ino};
+}
+
+Result<Successor> Successor::open(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode)) {
+    return Error(ErrorCode::kInvalidArgument,
+                 concat(path,
+                        ": is a symbolic link, which would take the place of the file: "
+                        "publish the file that it leads to"));
+  }
+  auto place = WriteTarget::resolve(path);
+  if (!place) return place.error();
+  auto file = File::open_in(place->directory.get(), place->name, path);
+  if (!file) return file.error();
+  return Successor{path, std::move(place->directory), std::move(place->name), std::move(*file)};
+}
+
+bool Successor::has_its_name() const {
+  struct stat status {};
+  return ::fstatat(directory.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         FileIdentity{.device = status.st_dev, .inode = status.st_ino} == file.identity();
+}
+
+PublisherLock::PublisherLock(Descriptor file, ControlBlock block)
+    : file_(std::move(file)), block_(std::move(block)) {}
+
+Result<PublisherLock> PublisherLock::take(const WriteTarget& target, IfHeld if_held) {
+  const Result<WriteTarget> block = target.beside(control_block_name(target.name));
+  if (!block) return block.error();
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Result<Descriptor> file = open_block(target, *block);
+    if (!file) return file.error();
+    auto mapped =
+        ControlBlock::map(*file, block->path, target.previous, ControlBlock::Access::kWrite);
+    if (!mapped) {
+      return Error(mapped.error().code(),
+                   concat(mapped.error().message(), ": remove it if nobody publishes there"));
+    }
+    const Result<void> locked = lock(*file, target, if_held);
+    if (!locked) return locked.error();
+    // Somebody may have removed it meanwhile, and the next one locks another.
+    if (block->carries(block->name, *file))
+      return PublisherLock(std::move(*file), std::move(*mapped));
+  }
+  return busy(target);
+}
+
+void PublisherLock::finish(const Digest& digest_of_target) {
+  const std::uint64_t counter = block_.counter() + 1;
+  block_.set_digest(generation_of(counter), digest_of_target);
+  block_.set_counter(counter);
+}
+
+Result<std::uint64_t> PublisherLock::replace(const WriteTarget& target,
+                                             const Successor& successor,
+                                             const Digest& digest,
+                                             bool sync) {
+  if (!successor.has_its_name()) {
+    return Error(ErrorCode::kIo, concat(successor.path, ": another file has taken its name"));
+  }
+  const std::uint64_t before = block_.counter();
+  keep_mode(target, successor);
+  if (sync && fsync_of(successor.file.descriptor()) != 0) {
+    return system_error(successor.path, "cannot sync", errno);
+  }
+  block_.set_digest(generation_of(before) + 1, digest);
+  block_.set_counter(before + 1);
+  if (system_calls().rename_at(successor.directory.get(), successor.name.c_str(),
+                               target.directory.get(), target.name.c_str()) != 0) {
+    const int failure = errno;
+    block_.set_counter(before);
+    return cannot_rename(target, successor, failure);
+  }
+  // EINVAL: a file system, as CIFS, on which directories are not synced.
+  const bool is_synced = !sync || fsync_of(target.directory.get()) == 0 || errno == EINVAL;
+  const int failure = errno;
+  block_.set_counter(before + 2);
+  if (is_synced) return generation_of(before) + 1;
+  return system_error(target.path, "is published, but its directory cannot be synced", failure);
+}
+
+}  // namespace weightmap::io

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "weightmap/digest.h"
+#include "weightmap/result.h"
+
+#include "io/control_block.h"
+#include "io/descriptor.h"
+#include "io/file.h"
+#include "io/write_target.h"
+
+namespace weightmap::io {
+
+// A file that is to take another's place, under the name that it has now.
+struct Successor {
+  std::string path;
+  Descriptor directory;
+  std::string name;
+  File file;
+
+  // Errors: kNotFound, kIo; kInvalidArgument: no regular file, or a link to one.
+  static Result<Successor> open(const std::string& path);
+
+  bool has_its_name() const;  // no other file took it since
+};
+
+// The right to publish under one name. The lock is the kernel's, on the control block itself: it
+// ends with the process, whatever ends that. Movable; for one thread at a time.
+class PublisherLock {
+ public:
+  enum class IfHeld : bool { kRefuse, kWait };
+
+  // Makes the control block if there is none. Errors: kIo, also when another process publishes;
+  // those of ControlBlock::map, for a block that is not to be trusted.
+  static Result<PublisherLock> take(const WriteTarget& target, IfHeld if_held);
+
+  // That of the last publish that was completed.
+  std::uint64_t generation() const { return generation_of(block_.counter()); }
+
+  // A publisher died at work: what it left, old or new, becomes a generation.
+  bool is_unfinished() const { return is_publishing(block_.counter()); }
+  void finish(const Digest& digest_of_target);
+
+  // Gives the successor the target's name, and its permissions if there is one; `sync`: the
+  // successor's bytes are on the disk before, the name afterwards. Returns the generation.
+  // Errors: kIo, kInvalidArgument (another file system), the target being the old one; only when
+  // the directory at last cannot be synced it is the new one, and the message says so.
+  // REQUIRES: !is_unfinished(), and that `target` is that of take(), resolved anew.
+  Result<std::uint64_t> replace(const WriteTarget& target,
+                                const Successor& successor,
+                                const Digest& digest,
+                                bool sync);
+
+ private:
+  PublisherLock(Descriptor file, ControlBlock block);
+
+  Descriptor file_;
+  ControlBlock block_;
+};
+
+// Of the directory that holds the entry of this path; a link in the last component stays one.
+// Errors: kNotFound, kIo.
+Result<FileIdentity> directory_identity(const std::string& path);
+
+}  // namespace weightmap::io
