@@ -45,6 +45,12 @@ FileState state_of(const struct stat& status) {
 
 }  // namespace
 
+Result<FileIdentity> identity_at(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return system_error(path, "cannot stat", errno);
+  return FileIdentity{.device = status.st_dev, .inode = status.st_ino};
+}
+
 File::File(Descriptor descriptor, std::string path)
     : descriptor_(std::make_shared<const Descriptor>(std::move(descriptor))),
       path_(std::move(path)) {}

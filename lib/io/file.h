@@ -27,6 +27,9 @@ struct FileState {
   friend bool operator==(const FileState&, const FileState&) = default;
 };
 
+// Of what the path leads to now. Errors: kNotFound, kIo.
+Result<FileIdentity> identity_at(const std::string& path);
+
 // A regular file, open for reading. Owns its descriptor, which no child process inherits, together
 // with its slices. Movable; reading from several threads is safe.
 class File {

@@ -105,15 +105,6 @@ void keep_mode(const WriteTarget& target, const Successor& successor) {
 
 }  // namespace
 
-Result<FileIdentity> directory_identity(const std::string& path) {
-  const std::string directory = path.substr(0, path.rfind('/') + 1);
-  struct stat status {};
-  if (::stat(directory.empty() ? "." : directory.c_str(), &status) != 0) {
-    return system_error(path, "cannot stat its directory", errno);
-  }
-  return FileIdentity{.device = status.st_dev, .inode = status.st_ino};
-}
-
 Result<Successor> Successor::open(const std::string& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode)) {

@@ -62,8 +62,4 @@ class PublisherLock {
   ControlBlock block_;
 };
 
-// Of the directory that holds the entry of this path; a link in the last component stays one.
-// Errors: kNotFound, kIo.
-Result<FileIdentity> directory_identity(const std::string& path);
-
 }  // namespace weightmap::io

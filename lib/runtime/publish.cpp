@@ -29,12 +29,22 @@ Result<void> check_current(const io::Successor& successor, const std::string& cu
                                          .sources = {successor.file.identity()}});
 }
 
+// "dir/" of "dir/model.wmap"
+std::string directory_part(const std::string& path) {
+  return path.substr(0, path.rfind('/') + 1);
+}
+
+Result<io::FileIdentity> directory_identity(const std::string& path) {
+  const std::string directory = directory_part(path);
+  return io::identity_at(directory.empty() ? "." : directory);
+}
+
 // Readers look data files up in the directory of the path that they open, which may be a link.
 Result<void> check_directory(const io::Successor& successor,
                              const std::string& directory_of,
                              const std::string& data_file) {
-  const auto own = io::directory_identity(successor.path);
-  const auto wanted = io::directory_identity(directory_of);
+  const auto own = directory_identity(successor.path);
+  const auto wanted = directory_identity(directory_of);
   if (!own) return own.error();
   if (!wanted) return wanted.error();
   if (*own == *wanted) return {};
@@ -48,7 +58,7 @@ Result<void> check_directory(const io::Successor& successor,
 Result<void> check_not_replaced(const io::Successor& successor,
                                 const io::WriteTarget& target,
                                 const std::string& data_file) {
-  const std::string beside = successor.path.substr(0, successor.path.rfind('/') + 1) + data_file;
+  const std::string beside = directory_part(successor.path) + data_file;
   const Result<std::string> real = io::real_path(beside);
   if (!real) return real.error();
   if (!target.previous_identity || *real != target.real) return {};

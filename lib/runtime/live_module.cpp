@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who makes modules and binds them, and what becomes of those that nobody uses any more.
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "weightmap/bind_plan.h"
+#include "weightmap/live.h"
+
+#include "base/text.h"
+
+namespace weightmap {
+namespace {
+
+// A module and how it binds to files of the structure that it was last bound to.
+struct Fitted {
+  std::unique_ptr<Module> module;
+  std::optional<BindPlan> plan;
+};
+
+// A slot that a bind passes over keeps what it had: in a module that was bound before, bytes of
+// another generation.
+bool leaves_slots(const LoadReport& report) {
+  return !report.missing().empty() || !report.mismatched().empty();
+}
+
+LoadReport bind_fitted(Fitted& fitted, const WeightFile& file, const LoadOptions& options) {
+  if (fitted.plan) {
+    LoadReport report = fitted.plan->bind(file);
+    if (report.ok()) return report;
+  }
+  auto plan = BindPlan::prepare(*fitted.module, file, options);
+  if (!plan) return bind(*fitted.module, file, options);
+  fitted.plan = std::move(*plan);
+  return fitted.plan->bind(file);
+}
+
+// Shared with every module that is in use, which comes back when it no longer is.
+class Workshop {
+ public:
+  Workshop(LoadOptions options, LiveModule::Factory make)
+      : options_(std::move(options)), make_(std::move(make)) {}
+
+  // Fills `fitted` with a module and binds it. The report tells whether that went well; if not,
+  // `fitted` is of no use. Errors: kInvalidArgument, the factory makes no module.
+  Result<LoadReport> bind_one(Fitted& fitted, const WeightFile& file);
+
+  // The file that modules which come back are bound to, so that they hold no older one.
+  void serve(const WeightFile& file);
+  void take_back(Fitted fitted);
+  void close();
+
+ private:
+  const LoadOptions options_;
+  const LiveModule::Factory make_;
+  std::mutex mutex_;
+  std::optional<WeightFile> serving_;
+  std::optional<Fitted> spare_;  // bound to `serving_`
+};
+
+Result<LoadReport> Workshop::bind_one(Fitted& fitted, const WeightFile& file) {
+  std::unique_lock lock(mutex_);
+  if (spare_) {
+    LoadReport report = bind_fitted(*spare_, file, options_);
+    if (!report.ok()) return report;
+    fitted = *std::exchange(spare_, std::nullopt);
+    if (!leaves_slots(report)) return report;
+  }
+  lock.unlock();
+  fitted = {make_(), {}};
+  if (fitted.module != nullptr) return bind_fitted(fitted, file, options_);
+  return Error(ErrorCode::kInvalidArgument, concat(file.path(), ": there is no module to bind"));
+}
+
+void Workshop::serve(const WeightFile& file) {
+  const std::scoped_lock lock(mutex_);
+  serving_ = file;
+}
+
+void Workshop::take_back(Fitted fitted) {
+  const std::scoped_lock lock(mutex_);
+  if (spare_ || !serving_) return;
+  const LoadReport report = bind_fitted(fitted, *serving_, options_);
+  if (report.ok() && !leaves_slots(report)) spare_ = std::move(fitted);
+}
+
+void Workshop::close() {
+  const std::scoped_lock lock(mutex_);
+  spare_.reset();
+  serving_.reset();
+}
+
+// Ends the use of a module.
+struct Retire {
+  std::shared_ptr<Workshop> workshop;
+  std::optional<BindPlan> plan;
+
+  void operator()(LiveModule::Bound* bound) {
+    Fitted fitted{std::move(bound->module), std::move(plan)};
+    delete bound;
+    workshop->take_back(std::move(fitted));
+  }
+};
+
+}  // namespace
+
+struct LiveModule::State {
+  State(LiveFile live_file, const LoadOptions& options, Factory make)
+      : file(std::move(live_file)),
+        workshop(std::make_shared<Workshop>(options, std::move(make))) {}
+  ~State() { workshop->close(); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  // REQUIRES: `binding` is held.
+  void follow(const FileGeneration& next);
+  void refuse(const FileGeneration& next, const Error& why, std::optional<LoadReport> report);
+  bool is_done_with(std::uint64_t generation) const;
+  std::shared_ptr<const Bound> in_service() const;
+
+  const LiveFile file;
+  const std::shared_ptr<Workshop> workshop;
+
+  std::mutex binding;  // one thread at a time; it alone changes the following
+
+  mutable std::mutex mutex;  // held for moments
+  std::shared_ptr<const Bound> bound;
+  std::optional<std::uint64_t> refused_generation;
+  std::optional<Error> error;
+  std::optional<LoadReport> refused;
+};
+
+void LiveModule::State::follow(const FileGeneration& next) {
+  if (is_done_with(next.generation)) return;
+  Fitted fitted;
+  Result<LoadReport> report = workshop->bind_one(fitted, next.file);
+  if (!report) return refuse(next, report.error(), std::nullopt);
+  if (!report->ok()) return refuse(next, report->error(), *std::move(report));
+  workshop->serve(next.file);
+  std::shared_ptr<const Bound> made(new Bound{std::move(fitted.module), next.file, next.generation},
+                                    Retire{workshop, std::move(fitted.plan)});
+  const std::scoped_lock lock(mutex);
+  bound.swap(made);  // the old one goes after the lock
+  refused_generation.reset();
+  error.reset();
+  refused.reset();
+}
+
+void LiveModule::State::refuse(const FileGeneration& next,
+                               const Error& why,
+                               std::optional<LoadReport> report) {
+  const std::scoped_lock lock(mutex);
+  refused_generation = next.generation;
+  error = why;
+  refused.swap(report);
+}
+
+// Generations ascend: one that was looked up before another thread went further is done with, too.
+bool LiveModule::State::is_done_with(std::uint64_t generation) const {
+  const std::scoped_lock lock(mutex);
+  return (refused_generation && *refused_generation >= generation) ||
+         (bound && bound->generation >= generation);
+}
+
+std::shared_ptr<const LiveModule::Bound> LiveModule::State::in_service() const {
+  const std::scoped_lock lock(mutex);
+  return bound;
+}
+
+LiveModule::LiveModule(std::unique_ptr<State> state) : state_(std::move(state)) {}
+LiveModule::~LiveModule() = default;
+LiveModule::LiveModule(LiveModule&&) noexcept = default;
+LiveModule& LiveModule::operator=(LiveModule&&) noexcept = default;
+
+Result<LiveModule> LiveModule::open(const std::string& path,
+                                    const LiveOptions& options,
+                                    Factory make) {
+  auto file = LiveFile::open(path, options);
+  if (!file) return file.error();
+  auto state = std::make_unique<State>(std::move(*file), options.bind, std::move(make));
+  state->follow(*state->file.current());
+  if (state->bound == nullptr) return *state->error;
+  return LiveModule(std::move(state));
+}
+
+std::shared_ptr<const LiveModule::Bound> LiveModule::current() const {
+  const auto newest = state_->file.current();
+  if (!state_->is_done_with(newest->generation)) {
+    const std::unique_lock binding(state_->binding, std::try_to_lock);
+    if (binding) state_->follow(*newest);
+  }
+  return state_->in_service();
+}
+
+std::shared_ptr<const LiveModule::Bound> LiveModule::wait_for_next(
+    std::uint64_t generation, std::chrono::milliseconds at_most) const {
+  const auto start = std::chrono::steady_clock::now();
+  std::chrono::milliseconds waited{0};
+  for (std::uint64_t after = generation;;) {
+    const auto next = state_->file.wait_for_next(after, at_most - waited);
+    if (next == nullptr) return nullptr;
+    {
+      const std::scoped_lock lock(state_->binding);
+      state_->follow(*next);
+    }
+    auto bound = state_->in_service();
+    if (bound->generation > generation) return bound;
+    after = next->generation;  // which does not fit
+    waited = std::min(at_most, std::chrono::duration_cast<std::chrono::milliseconds>(
+                                   std::chrono::steady_clock::now() - start));
+  }
+}
+
+std::optional<Error> LiveModule::last_error() const {
+  if (auto error = state_->file.last_error()) return error;
+  const std::scoped_lock lock(state_->mutex);
+  return state_->error;
+}
+
+std::optional<LoadReport> LiveModule::refused() const {
+  const std::scoped_lock lock(state_->mutex);
+  return state_->refused;
+}
+
+const LiveFile& LiveModule::file() const {
+  return state_->file;
+}
+
+}  // namespace weightmap
