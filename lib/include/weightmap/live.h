@@ -51,9 +51,9 @@ class LiveFile {
 
   const std::string& path() const;
 
-  // Never null. Nothing has changed: one atomic load and a copy of the pointer. Else opens the new
-  // file; a thread that comes meanwhile gets the old one. A file that came without a publish
-  // beside a block is seen by refresh() and by who waits.
+  // Never null. Nothing has changed: one atomic load and a copy of the pointer. Else looks,
+  // and opens the new file; a thread that comes while another does so gets the old one. A file that
+  // came without a publish beside a block is seen by refresh() and by who waits.
   std::shared_ptr<const FileGeneration> current() const;
 
   // Looks at path and block in any case, and again at what did not open. Errors: why the file that

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <limits>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "weightmap/live.h"
+#include "weightmap/publish.h"
+
+#include "io/call_seam.h"
+#include "sharing/generations.h"
+#include "support/file_bytes.h"
+#include "support/process.h"
+#include "support/smaps.h"
+#include "support/temp_dir.h"
+
+namespace weightmap {
+namespace {
+
+using std::chrono::milliseconds;
+using tests::mark_of;
+using tests::TempDir;
+using tests::write_marked;
+
+constexpr milliseconds kForEver = std::chrono::hours(10);
+
+LiveFile open_live(const std::string& path) {
+  auto live = LiveFile::open(path);
+  REQUIRE_MESSAGE(live, live.error().message());
+  return std::move(*live);
+}
+
+std::uint64_t publish_mark(const TempDir& dir, std::int64_t mark) {
+  write_marked(dir / "new.wmap", mark);
+  const auto report = publish(dir / "new.wmap", dir / "m.wmap", {.sync = false});
+  REQUIRE_MESSAGE(report, report.error().message());
+  return report->generation;
+}
+
+// Without a publish: as mv does.
+void move_mark(const TempDir& dir, std::int64_t mark) {
+  write_marked(dir / "moved.wmap", mark);
+  std::filesystem::rename(dir / "moved.wmap", dir / "m.wmap");
+}
+
+TEST_SUITE_BEGIN("sharing/live_file");
+
+TEST_CASE("the file is that of the path, by the publisher's numbers") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  CHECK(live.path() == dir / "m.wmap");
+  CHECK(live.current()->generation == 0);
+  CHECK(mark_of(live.current()->file) == 1);
+  for (std::int64_t mark = 2; mark < 5; ++mark) {
+    const std::uint64_t generation = publish_mark(dir, mark);
+    CHECK(live.current()->generation == generation);
+    CHECK(mark_of(live.current()->file) == mark);
+    CHECK(open_live(dir / "m.wmap").current()->generation == generation);
+  }
+  CHECK_FALSE(live.last_error());
+}
+
+TEST_CASE("the first file must open") {
+  const TempDir dir;
+  const auto none = LiveFile::open(dir / "m.wmap");
+  REQUIRE_FALSE(none);
+  CHECK(none.error().code() == ErrorCode::kNotFound);
+  tests::write_file(dir / "m.wmap", "text");
+  const auto other = LiveFile::open(dir / "m.wmap");
+  REQUIRE_FALSE(other);
+  CHECK(other.error().code() == ErrorCode::kWrongKind);
+}
+
+TEST_CASE("where nothing changed there is no system call, and no other object") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  const auto first = live.current();
+  // Were the path asked, this would be seen: the file is gone from there.
+  std::filesystem::rename(dir / "m.wmap", dir / "away.wmap");
+  const tests::CallSeam seam;
+  for (int i = 0; i < 1000; ++i)
+    CHECK(live.current() == first);
+  CHECK(seam.seen.empty());
+  CHECK_FALSE(live.last_error());
+}
+
+TEST_CASE("who holds a generation keeps its bytes, and nobody else does") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  auto held = live.current();
+  publish_mark(dir, 2);
+  CHECK(mark_of(live.current()->file) == 2);
+  CHECK(mark_of(held->file) == 1);
+  CHECK(tests::read_file("/proc/self/maps").find("m.wmap (deleted)") != std::string::npos);
+  held.reset();
+  CHECK(tests::read_file("/proc/self/maps").find("(deleted)") == std::string::npos);
+}
+
+TEST_CASE("a file that does not open leaves the old one in service, until the next") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  tests::write_file(dir / "text", "no weights");
+  std::filesystem::rename(dir / "text", dir / "m.wmap");
+  CHECK(mark_of(live.current()->file) == 1);
+  const auto looked = live.refresh();
+  REQUIRE_FALSE(looked);
+  CHECK(looked.error().code() == ErrorCode::kWrongKind);
+  REQUIRE(live.last_error());
+  CHECK(live.last_error()->message() == looked.error().message());
+  CHECK(mark_of(live.current()->file) == 1);
+  CHECK(live.wait_for_next(live.current()->generation, milliseconds(1)) == nullptr);
+
+  std::filesystem::remove(dir / "m.wmap");
+  CHECK_FALSE(live.refresh());
+  CHECK(live.last_error()->code() == ErrorCode::kNotFound);
+  CHECK(mark_of(live.current()->file) == 1);
+
+  publish_mark(dir, 2);
+  CHECK(mark_of(live.current()->file) == 2);
+  CHECK_FALSE(live.last_error());
+}
+
+TEST_CASE("a published file that does not open is tried once, and again when asked") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  write_marked(dir / "new.wmap", 2);
+  REQUIRE(publish(dir / "new.wmap", dir / "m.wmap"));
+  const std::string whole = tests::read_file(dir / "m.wmap");
+  tests::write_file(dir / "m.wmap", std::string(whole.size(), '\0'));  // damaged in place
+  CHECK(mark_of(live.current()->file) == 1);
+  REQUIRE(live.last_error());
+  {
+    const tests::CallSeam seam;
+    CHECK(mark_of(live.current()->file) == 1);
+    CHECK(seam.seen.empty());
+  }
+  tests::write_file(dir / "m.wmap", whole);
+  CHECK(mark_of(live.current()->file) == 1);
+  const auto again = live.refresh();
+  REQUIRE(again);
+  CHECK(mark_of((*again)->file) == 2);
+  CHECK(live.current() == *again);
+}
+
+TEST_CASE("an error that may pass is tried again") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  publish_mark(dir, 2);
+  {
+    const tests::CallSeam seam([](const tests::SeenCall& call) {
+      return tests::Verdict{.error = call.name == "open_at" ? EMFILE : 0};
+    });
+    CHECK(mark_of(live.current()->file) == 1);
+    CHECK(live.last_error()->code() == ErrorCode::kIo);
+  }
+  CHECK(mark_of(live.current()->file) == 2);
+  CHECK_FALSE(live.last_error());
+}
+
+TEST_CASE("without a block, or with one that is not trusted, the path itself is asked") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  move_mark(dir, 2);
+  CHECK(mark_of(live.current()->file) == 2);
+  CHECK(live.current()->generation == 1);
+  move_mark(dir, 3);
+  CHECK(mark_of(live.current()->file) == 3);
+  CHECK(live.current()->generation == 2);
+
+  publish_mark(dir, 4);  // the block's first, but numbers ascend
+  CHECK(mark_of(live.current()->file) == 4);
+  CHECK(live.current()->generation == 3);
+
+  std::filesystem::permissions(dir / "m.wmap.generation", std::filesystem::perms(0666));
+  const LiveFile wary = open_live(dir / "m.wmap");
+  CHECK(wary.current()->generation == 0);
+  move_mark(dir, 5);
+  CHECK(mark_of(wary.current()->file) == 5);
+}
+
+TEST_CASE("beside a block, a file that is moved there is seen by refresh and by who waits") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  move_mark(dir, 2);
+  CHECK(mark_of(live.current()->file) == 1);
+  const auto refreshed = live.refresh();
+  REQUIRE(refreshed);
+  CHECK(mark_of((*refreshed)->file) == 2);
+  CHECK((*refreshed)->generation == 2);
+  move_mark(dir, 3);
+  const auto waited = live.wait_for_next(2, kForEver);
+  REQUIRE(waited != nullptr);
+  CHECK(mark_of(waited->file) == 3);
+}
+
+TEST_CASE("a block that is removed, and made anew, is found again") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  publish_mark(dir, 2);
+  const LiveFile live = open_live(dir / "m.wmap");
+  CHECK(live.current()->generation == 2);
+  std::filesystem::remove(dir / "m.wmap.generation");
+  publish_mark(dir, 3);
+  const auto next = live.wait_for_next(2, kForEver);
+  REQUIRE(next != nullptr);
+  CHECK(mark_of(next->file) == 3);
+  CHECK(next->generation == 3);
+  publish_mark(dir, 4);
+  CHECK(mark_of(live.current()->file) == 4);
+}
+
+TEST_CASE("waiting ends with the next generation, or with the time") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  CHECK(live.wait_for_next(1, milliseconds(0)) == nullptr);
+  CHECK(live.wait_for_next(1, milliseconds(30)) == nullptr);
+  CHECK(live.wait_for_next(0, milliseconds(0)) == live.current());
+  std::jthread publisher([&] { publish_mark(dir, 2); });
+  const auto next = live.wait_for_next(1, milliseconds(std::numeric_limits<std::int64_t>::max()));
+  REQUIRE(next != nullptr);
+  CHECK(next->generation == 2);
+  CHECK(mark_of(next->file) == 2);
+}
+
+TEST_CASE("another process that waits gets each generation") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const int status = tests::in_child([&] {
+    if (::fork() == 0) {
+      const auto live = LiveFile::open(dir / "m.wmap");
+      bool is_right = live.has_value();
+      for (std::uint64_t after = 1; is_right && after < 4;) {
+        const auto next = live->wait_for_next(after, kForEver);
+        is_right =
+            next != nullptr && mark_of(next->file) == static_cast<std::int64_t>(next->generation);
+        after = next->generation;
+      }
+      ::_exit(is_right ? 0 : 1);
+    }
+    for (std::int64_t mark = 2; mark < 5; ++mark) {
+      write_marked(dir / "new.wmap", mark);
+      if (!publish(dir / "new.wmap", dir / "m.wmap")) return false;
+    }
+    int reader = 1;
+    return ::wait(&reader) > 0 && tests::exited_well(reader);
+  });
+  CHECK(tests::exited_well(status));
+}
+
+TEST_CASE("callbacks come from a thread that ends with the file") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::int64_t> marks;
+  std::atomic<int> second = 0;
+  {
+    LiveFile live = open_live(dir / "m.wmap");
+    live.on_change([&](const auto& next) {
+      const std::scoped_lock lock(mutex);
+      marks.push_back(*mark_of(next->file));
+      changed.notify_one();
+    });
+    live.on_change([&](const auto&) { ++second; });
+    for (std::int64_t mark = 2; mark < 6; ++mark) {
+      publish_mark(dir, mark);
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return !marks.empty() && marks.back() == mark; });
+    }
+    LiveFile moved = std::move(live);
+    publish_mark(dir, 6);
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return marks.back() == 6; });
+  }
+  CHECK(marks == std::vector<std::int64_t>{2, 3, 4, 5, 6});
+  CHECK(second == 5);
+  publish_mark(dir, 7);
+  CHECK(marks.back() == 6);
+}
+
+TEST_CASE("a child made by fork reads what its parent opened, and follows on its own") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  const auto held = live.current();
+  const int status = tests::in_child([&] {
+    if (mark_of(held->file) != 1 || mark_of(live.current()->file) != 1) return false;
+    write_marked(dir / "new.wmap", 2);
+    return publish(dir / "new.wmap", dir / "m.wmap") && mark_of(live.current()->file) == 2 &&
+           mark_of(held->file) == 1;
+  });
+  CHECK(tests::exited_well(status));
+  CHECK(mark_of(live.current()->file) == 2);
+}
+
+TEST_CASE("a program that is started inherits no descriptor") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  LiveFile live = open_live(dir / "m.wmap");
+  live.on_change([](const auto&) {});
+  publish_mark(dir, 2);
+  REQUIRE(live.wait_for_next(1, kForEver) != nullptr);
+  const std::string open = tests::output_of("ls -l /proc/self/fd");
+  CHECK_MESSAGE(open.find(dir.path()) == std::string::npos, open);
+}
+
+TEST_CASE("generations that come and go leave no descriptor and no mapping") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  const auto mappings = [] {
+    const std::string maps = tests::read_file("/proc/self/maps");
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = maps.find("m.wmap", at)) != std::string::npos; ++at)
+      ++count;
+    return count;
+  };
+  const std::size_t descriptors = tests::open_descriptors();
+  const std::size_t before = mappings();
+  for (std::int64_t mark = 2; mark < 40; ++mark) {
+    publish_mark(dir, mark);
+    CHECK(mark_of(live.current()->file) == mark);
+  }
+  CHECK(tests::open_descriptors() == descriptors);
+  CHECK(mappings() == before);
+}
+
+TEST_CASE("many threads read while a publisher publishes: each read is of one generation") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  LiveFile live = open_live(dir / "m.wmap");
+  std::atomic<std::uint64_t> called_back = 0;
+  live.on_change([&](const auto& next) { called_back = next->generation; });
+  constexpr std::int64_t kLast = 60;
+  std::atomic<bool> is_over = false;
+  std::atomic<int> wrong = 0;
+  std::vector<std::jthread> readers;
+  for (int reader = 0; reader < 6; ++reader) {
+    readers.emplace_back([&] {
+      std::uint64_t before = 0;
+      while (!is_over) {
+        const auto now = live.current();
+        if (mark_of(now->file) != static_cast<std::int64_t>(now->generation)) ++wrong;
+        if (now->generation < before) ++wrong;
+        before = now->generation;
+      }
+    });
+  }
+  for (std::int64_t mark = 2; mark <= kLast; ++mark)
+    publish_mark(dir, mark);
+  const auto last = live.wait_for_next(kLast - 1, kForEver);
+  CHECK(mark_of(last->file) == kLast);
+  while (called_back != kLast)
+    std::this_thread::yield();
+  is_over = true;
+  readers.clear();
+  CHECK(wrong == 0);
+}
+
+TEST_SUITE_END();
+
+}  // namespace
+}  // namespace weightmap

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "weightmap/publish.h"
+
+#include <fcntl.h>
+#include <filesystem>
+#include <string>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "weightmap/generation.h"
+
+#include "io/call_seam.h"
+#include "sharing/generations.h"
+#include "support/built_file.h"
+#include "support/file_bytes.h"
+#include "support/process.h"
+#include "support/temp_dir.h"
+
+namespace weightmap {
+namespace {
+
+using tests::mark_at;
+using tests::TempDir;
+using tests::write_marked;
+using Names = std::vector<std::string>;
+
+const Names kPublished{"m.wmap", "m.wmap.generation"};
+
+mode_t mode_of(const std::string& path) {
+  struct stat status {};
+  REQUIRE(::stat(path.c_str(), &status) == 0);
+  return status.st_mode & 07777U;
+}
+
+std::uint64_t generation_at(const std::string& path) {
+  const auto state = generation_state(path);
+  REQUIRE(state);
+  REQUIRE(state->has_value());
+  REQUIRE_FALSE((*state)->problem);
+  CHECK_FALSE((*state)->is_publishing);
+  return (*state)->generation;
+}
+
+// A delta as adoption makes them: all of its tensor's bytes lie in a weight file beside it.
+void write_referring(const std::string& path, const std::string& base, const std::string& name) {
+  const auto file = WeightFile::open(base);
+  REQUIRE(file);
+  const SegmentInfo segment = file->segment(0);
+  const auto digests = file->segment_digests();
+  REQUIRE(digests);
+  format::Content content;
+  content.data_files.push_back(
+      {.name = name,
+       .kind = fb::DataFileKind::wmap,
+       .size_bytes = file->size_bytes(),
+       .alignment_bytes = static_cast<std::uint32_t>(file->alignment_bytes()),
+       .identity = file->digest(),
+       .segments = {{segment.offset_bytes, segment.size_bytes}}});
+  content.tensors.push_back(tests::tensor_in(0, "t0", {tests::kElements}, Dtype::kInt64));
+  const auto built = tests::build_file(content, {}, {digests->front()});
+  tests::write_file(path, tests::text_of(built->bytes()));
+}
+
+void check_refused(const std::string& new_path,
+                   const std::string& current,
+                   ErrorCode code,
+                   const std::string& words,
+                   const PublishOptions& options = {}) {
+  CAPTURE(words);
+  const bool exists = std::filesystem::exists(current);
+  const std::string before = exists ? tests::read_file(current) : "";
+  const bool had_block = std::filesystem::exists(current + ".generation");
+  const auto report = publish(new_path, current, options);
+  REQUIRE_FALSE(report);
+  CHECK(report.error().code() == code);
+  CHECK_MESSAGE(report.error().message().find(words) != std::string::npos,
+                report.error().message());
+  CHECK(std::filesystem::exists(current) == exists);
+  if (exists) CHECK(tests::read_file(current) == before);
+  CHECK(std::filesystem::exists(current + ".generation") == had_block);
+}
+
+TEST_SUITE_BEGIN("sharing/publish");
+
+TEST_CASE("one generation after another") {
+  const TempDir dir;
+  for (std::int64_t mark = 1; mark <= 3; ++mark) {
+    write_marked(dir / "new.wmap", mark);
+    const auto size = std::filesystem::file_size(dir / "new.wmap");
+    const Digest digest = WeightFile::open(dir / "new.wmap")->digest();
+    const auto report = publish(dir / "new.wmap", dir / "m.wmap");
+    REQUIRE_MESSAGE(report, report.error().message());
+    CHECK(report->generation == static_cast<std::uint64_t>(mark));
+    CHECK(report->replaced == (mark > 1));
+    CHECK_FALSE(report->healed);
+    CHECK(report->file_bytes == size);
+    CHECK(report->verified_bytes == tests::kTensors * tests::kElements * 8);
+    CHECK(report->digest == digest);
+    CHECK(mark_at(dir / "m.wmap") == mark);
+    CHECK(generation_at(dir / "m.wmap") == static_cast<std::uint64_t>(mark));
+    CHECK((*generation_state(dir / "m.wmap"))->digest == digest);
+    CHECK(dir.names() == kPublished);
+  }
+}
+
+TEST_CASE("the same content once more is a generation, too") {
+  const TempDir dir;
+  for (std::uint64_t generation = 1; generation <= 2; ++generation) {
+    write_marked(dir / "new.wmap", 5);
+    const auto report = publish(dir / "new.wmap", dir / "m.wmap");
+    REQUIRE(report);
+    CHECK(report->generation == generation);
+  }
+}
+
+TEST_CASE("paths in the working directory, and a name that is behind a link") {
+  const TempDir dir;
+  std::filesystem::create_directory(dir / "real");
+  write_marked(dir / "real/m.wmap", 1);
+  std::filesystem::create_symlink("real/m.wmap", dir / "now.wmap");
+  write_marked(dir / "new.wmap", 2);
+  CHECK(tests::exited_well(tests::in_child([&] {
+    return ::chdir(dir.path().c_str()) == 0 && publish("new.wmap", "now.wmap").has_value();
+  })));
+  CHECK(dir.names() == Names{"now.wmap", "real"});
+  CHECK(std::filesystem::is_symlink(dir / "now.wmap"));
+  CHECK(mark_at(dir / "real/m.wmap") == 2);
+  CHECK(generation_at(dir / "real/m.wmap") == 1);
+}
+
+TEST_CASE("the permissions are those of the file that is replaced") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  ::chmod((dir / "m.wmap").c_str(), 0640);
+  write_marked(dir / "new.wmap", 2);
+  ::chmod((dir / "new.wmap").c_str(), 0644);
+  REQUIRE(publish(dir / "new.wmap", dir / "m.wmap"));
+  CHECK(mode_of(dir / "m.wmap") == 0640);
+  CHECK(mode_of(dir / "m.wmap.generation") == 0640);
+}
+
+TEST_CASE("a block stays writable to its owner beside weights that nobody may write") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  ::chmod((dir / "m.wmap").c_str(), 0444);
+  write_marked(dir / "new.wmap", 2);
+  REQUIRE(publish(dir / "new.wmap", dir / "m.wmap"));
+  CHECK(mode_of(dir / "m.wmap.generation") == 0644);
+}
+
+TEST_CASE("root's block belongs to whom the weights belong") {
+  if (::geteuid() != 0) {
+    MESSAGE("SKIPPED: only root may give a file away");
+    return;
+  }
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  REQUIRE(::chown((dir / "m.wmap").c_str(), 12'345, 23'456) == 0);
+  write_marked(dir / "new.wmap", 2);
+  REQUIRE(publish(dir / "new.wmap", dir / "m.wmap"));
+  struct stat status {};
+  REQUIRE(::stat((dir / "m.wmap.generation").c_str(), &status) == 0);
+  CHECK(status.st_uid == 12'345);
+  CHECK(status.st_gid == 23'456);
+}
+
+TEST_CASE("what is refused changes nothing and leaves nothing") {
+  const TempDir dir;
+  const std::string current = dir / "m.wmap";
+  const std::string fresh = dir / "new.wmap";
+  write_marked(current, 1);
+  write_marked(fresh, 2);
+
+  check_refused(dir / "none.wmap", current, ErrorCode::kNotFound, "none.wmap: cannot open");
+  check_refused(current, current, ErrorCode::kInvalidArgument, "are the same file");
+  std::filesystem::create_hard_link(current, dir / "twin.wmap");
+  check_refused(dir / "twin.wmap", current, ErrorCode::kInvalidArgument, "are the same file");
+  std::filesystem::create_symlink("new.wmap", dir / "link.wmap");
+  check_refused(dir / "link.wmap", current, ErrorCode::kInvalidArgument, "is a symbolic link");
+  check_refused(dir.path(), current, ErrorCode::kInvalidArgument, "not a regular file");
+  check_refused(fresh, dir.path(), ErrorCode::kInvalidArgument, "not a regular file");
+  check_refused(fresh, dir / "no/m.wmap", ErrorCode::kNotFound, "no/m.wmap");
+
+  tests::write_file(dir / "text", "no weights");
+  check_refused(dir / "text", current, ErrorCode::kWrongKind, "not a weight file");
+  check_refused(fresh, dir / "text", ErrorCode::kExists, "exists and is");
+
+  std::string bytes = tests::read_file(fresh);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  tests::write_file(dir / "damaged.wmap", bytes);
+  check_refused(dir / "damaged.wmap", current, ErrorCode::kCorrupt, "damaged.wmap: ");
+  const PublishOptions stop{.progress = [](auto, auto) { return false; }};
+  check_refused(fresh, current, ErrorCode::kCancelled, "cancelled", stop);
+}
+
+TEST_CASE("damage is not looked for where that is not wanted") {
+  const TempDir dir;
+  write_marked(dir / "new.wmap", 2);
+  std::string bytes = tests::read_file(dir / "new.wmap");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  tests::write_file(dir / "new.wmap", bytes);
+  const auto report = publish(dir / "new.wmap", dir / "m.wmap", {.verify = false});
+  REQUIRE(report);
+  CHECK(report->verified_bytes == 0);
+  CHECK(tests::read_file(dir / "m.wmap") == bytes);
+}
+
+TEST_CASE("a file whose data file it would replace is refused, by whatever name that goes") {
+  const TempDir dir;
+  const std::string current = dir / "m.wmap";
+  write_marked(current, 1);
+  write_referring(dir / "delta.wmap", current, "m.wmap");
+  check_refused(dir / "delta.wmap", current, ErrorCode::kInvalidArgument, "the very file");
+  std::filesystem::create_symlink("m.wmap", dir / "base.wmap");
+  write_referring(dir / "delta.wmap", current, "base.wmap");
+  check_refused(dir / "delta.wmap", current, ErrorCode::kInvalidArgument, "the very file");
+}
+
+TEST_CASE("a base that has a name of its own stays, and the delta is published") {
+  const TempDir dir;
+  const std::string current = dir / "m.wmap";
+  write_marked(current, 1);
+  std::filesystem::create_hard_link(current, dir / "base.wmap");
+  write_referring(dir / "delta.wmap", current, "base.wmap");
+  const auto report = publish(dir / "delta.wmap", current);
+  REQUIRE_MESSAGE(report, report.error().message());
+  CHECK(mark_at(current) == 1);
+  CHECK(WeightFile::open(current)->tensor_count() == 1);
+}
+
+TEST_CASE("a file with data files is published where they are, and nowhere else") {
+  const TempDir dir;
+  std::filesystem::create_directory(dir / "there");
+  write_marked(dir / "base.wmap", 1);
+  write_referring(dir / "delta.wmap", dir / "base.wmap", "base.wmap");
+  check_refused(dir / "delta.wmap", dir / "there/m.wmap", ErrorCode::kInvalidArgument,
+                "needs its data file `base.wmap` beside it");
+  // Nor behind a link that lies elsewhere, nor from one that does.
+  write_marked(dir / "m.wmap", 2);
+  std::filesystem::create_symlink("../m.wmap", dir / "there/link.wmap");
+  check_refused(dir / "delta.wmap", dir / "there/link.wmap", ErrorCode::kInvalidArgument,
+                "needs its data file");
+  CHECK(publish(dir / "delta.wmap", dir / "m.wmap"));
+}
+
+TEST_CASE("from another directory of the file system") {
+  const TempDir dir;
+  std::filesystem::create_directory(dir / "made");
+  write_marked(dir / "made/new.wmap", 4);
+  REQUIRE(publish(dir / "made/new.wmap", dir / "m.wmap"));
+  CHECK(mark_at(dir / "m.wmap") == 4);
+  CHECK_FALSE(std::filesystem::exists(dir / "made/new.wmap"));
+}
+
+TEST_CASE("another file system is told as such") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  write_marked(dir / "new.wmap", 2);
+  const tests::CallSeam seam([](const tests::SeenCall& call) {
+    const bool is_ours = call.name == "rename_at" && call.entry == "m.wmap";
+    return tests::Verdict{.error = is_ours ? EXDEV : 0};
+  });
+  const auto report = publish(dir / "new.wmap", dir / "m.wmap");
+  REQUIRE_FALSE(report);
+  CHECK(report.error().code() == ErrorCode::kInvalidArgument);
+  CHECK(report.error().message().find("convert or copy it") != std::string::npos);
+  CHECK(generation_at(dir / "m.wmap") == 0);
+}
+
+TEST_CASE("while one publishes another is refused, or waits") {
+  const TempDir dir;
+  write_marked(dir / "new.wmap", 1);
+  auto first = std::make_unique<Result<Publisher>>(Publisher::open(dir / "m.wmap"));
+  REQUIRE(*first);
+  const auto second = publish(dir / "new.wmap", dir / "m.wmap");
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code() == ErrorCode::kIo);
+  CHECK(second.error().message() == dir / "m.wmap" + ": another process is publishing it");
+  CHECK(std::filesystem::exists(dir / "new.wmap"));
+
+  std::thread waiting([&] {
+    const auto third = publish(dir / "new.wmap", dir / "m.wmap", {.wait_for_other = true});
+    REQUIRE(third);
+    CHECK(third->generation == 3);
+  });
+  for (std::int64_t mark = 10; mark < 12; ++mark) {
+    write_marked(dir / "mine.wmap", mark);
+    REQUIRE((**first).publish(dir / "mine.wmap"));
+  }
+  first.reset();
+  waiting.join();
+  CHECK(mark_at(dir / "m.wmap") == 1);
+}
+
+TEST_CASE("the lock goes with the process that has it") {
+  const TempDir dir;
+  write_marked(dir / "new.wmap", 1);
+  const int status = tests::in_child([&] {
+    const auto publisher = Publisher::open(dir / "m.wmap");
+    ::kill(::getpid(), SIGKILL);
+    return publisher.has_value();
+  });
+  CHECK(tests::was_killed_by(status, SIGKILL));
+  CHECK(publish(dir / "new.wmap", dir / "m.wmap"));
+}
+
+TEST_CASE("a block that others planted is refused by name, and nothing is written to it") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  write_marked(dir / "new.wmap", 2);
+  const std::string block = dir / "m.wmap.generation";
+  const auto refuse = [&](const std::string& words) {
+    CAPTURE(words);
+    check_refused(dir / "new.wmap", dir / "m.wmap", ErrorCode::kIo, words);
+  };
+  tests::write_file(block, std::string("\x89WMGEN\r\n\x01\0\0\0", 12) + std::string(4084, '\0'));
+  const std::string planted = tests::read_file(block);
+  ::chmod(block.c_str(), 0666);
+  refuse("mode 0666");
+  CHECK(tests::read_file(block) == planted);
+  ::chmod(block.c_str(), 0644);
+  if (::chown(block.c_str(), 12'345, 0) == 0) {
+    refuse("belongs to user 12345");
+    CHECK(tests::read_file(block) == planted);
+  }
+
+  std::filesystem::remove(block);
+  tests::write_file(dir / "victim", planted);
+  std::filesystem::create_symlink("victim", block);
+  refuse("m.wmap.generation: cannot open");
+  CHECK(tests::read_file(dir / "victim") == planted);
+  std::filesystem::remove(dir / "victim");
+  refuse("m.wmap.generation: cannot open");
+  CHECK_FALSE(std::filesystem::exists(dir / "victim"));
+  std::filesystem::remove(block);
+  CHECK(publish(dir / "new.wmap", dir / "m.wmap"));
+}
+
+TEST_CASE("what is no control block is refused, with what to do") {
+  const TempDir dir;
+  write_marked(dir / "new.wmap", 2);
+  tests::write_file(dir / "m.wmap.generation", "notes");
+  const auto report = publish(dir / "new.wmap", dir / "m.wmap");
+  REQUIRE_FALSE(report);
+  CHECK(report.error().code() == ErrorCode::kCorrupt);
+  CHECK(report.error().message().find("remove it if nobody publishes there") != std::string::npos);
+  CHECK(tests::read_file(dir / "m.wmap.generation") == "notes");
+}
+
+TEST_CASE("of many that publish first at once each makes a generation, in one block") {
+  const TempDir dir;
+  constexpr std::uint64_t kPublishers = 12;
+  std::vector<pid_t> children;
+  for (std::uint64_t i = 0; i < kPublishers; ++i) {
+    const std::string path = dir / "new" + std::to_string(i) + ".wmap";
+    write_marked(path, static_cast<std::int64_t>(i));
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      const auto report = publish(path, dir / "m.wmap", {.sync = false, .wait_for_other = true});
+      ::_exit(report ? 0 : 1);
+    }
+    children.push_back(child);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(tests::exited_well(status));
+  }
+  CHECK(generation_at(dir / "m.wmap") == kPublishers);
+  CHECK(dir.names() == kPublished);
+}
+
+TEST_CASE("no child inherits a descriptor of a publisher") {
+  const TempDir dir;
+  write_marked(dir / "new.wmap", 1);
+  auto publisher = Publisher::open(dir / "m.wmap");
+  REQUIRE(publisher);
+  REQUIRE(publisher->publish(dir / "new.wmap"));
+  const std::string open = tests::output_of("ls -l /proc/self/fd");
+  CHECK_MESSAGE(open.find(dir.path()) == std::string::npos, open);
+}
+
+TEST_SUITE_END();
+
+}  // namespace
+}  // namespace weightmap
