@@ -27,6 +27,7 @@ Run add_convert(CLI::App& app);
 Run add_diff(CLI::App& app);
 Run add_export(CLI::App& app);
 Run add_inspect(CLI::App& app);
+Run add_publish(CLI::App& app);
 Run add_stat(CLI::App& app);
 Run add_verify(CLI::App& app);
 Run add_warm(CLI::App& app);
