@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds a release, and shows the main job on a real checkpoint: convert
-# it, look into it, verify it, and let four processes use it at once. Fails if any check does.
+# it, look into it, verify it, let four processes use it at once, and publish a better one while four
+# are at work. Fails if any check does.
 # CXX chooses the compiler.
 set -euo pipefail
 
@@ -38,3 +39,4 @@ show "$weightmap" convert "$digits/digits.pt" "$build/digits.wmap"
 show "$weightmap" inspect "$build/digits.wmap"
 show "$weightmap" verify "$build/digits.wmap"
 show "$build/tools/demo/weightmap_demo" "$build/digits.wmap" "$digits"
+show "$build/tools/demo/weightmap_demo" --publish "$build/digits.wmap" "$digits"

@@ -89,6 +89,9 @@ Result<void> check_data_files(const WeightFile& file,
 
 Result<std::uint64_t> verify_all(const WeightFile& file, const PublishOptions& options) {
   if (!options.verify) return std::uint64_t{0};
+  if (options.progress && !options.progress(0, file.size_bytes())) {
+    return Error(ErrorCode::kCancelled, concat(file.path(), ": cancelled"));
+  }
   const auto report = file.verify({.progress = options.progress});
   if (!report) return report.error();
   if (report->ok()) return report->bytes_checked;

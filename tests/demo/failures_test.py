@@ -58,6 +58,22 @@ class Failures(unittest.TestCase):
                 self.assertGreater(sum(mapping[:: mmap.PAGESIZE]), 0)
                 self.expect_one_failure(run(self.weight_file, self.folder), "shared fairly:")
 
+    def test_a_new_checkpoint_that_is_no_better(self):
+        labels = (DIGITS / "labels.bin").read_bytes()
+        # Of these digits the worse checkpoint of the demo is as sure as the better one.
+        chosen = [number for number, label in enumerate(labels) if label >= 5][:IMAGES]
+        for name, size in RECORD_BYTES.items():
+            records = (DIGITS / name).read_bytes()
+            kept = (records[number * size : (number + 1) * size] for number in chosen)
+            (self.folder / name).write_bytes(b"".join(kept))
+        self.expect_one_failure(run("--publish", self.weight_file, self.folder), "accuracy:")
+
+    def test_a_worker_that_cannot_follow(self):
+        (self.folder / "labels.bin").unlink()
+        done = run("--publish", self.weight_file, self.folder)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no images.bin, labels.bin, logits.bin", done.stderr)
+
     def test_a_worker_that_cannot_work(self):
         (self.folder / "labels.bin").unlink()
         done = run(self.weight_file, self.folder)

@@ -17,11 +17,6 @@ namespace {
 
 constexpr float kLargestDifference = 1e-4F;  // tests/data/digits/README.md says why
 
-bool check(bool holds, const std::string& line) {
-  fmt::print("{:<88} {}\n", line, holds ? "ok" : "FAILED");
-  return holds;
-}
-
 template <typename Report, typename Number>
 auto largest(const std::vector<Report>& reports, Number number) {
   return std::invoke(number, *std::ranges::max_element(reports, {}, number));
@@ -132,6 +127,11 @@ bool judge_shared(const std::vector<MappedMemory>& memory, std::uint64_t whole_b
 }
 
 }  // namespace
+
+bool check(bool holds, const std::string& line) {
+  fmt::print("{:<88} {}\n", line, holds ? "ok" : "FAILED");
+  return holds;
+}
 
 bool judge(const Findings& findings, std::optional<int> limit_us) {
   const std::uint64_t whole_bytes = in_whole_pages(findings.file_bytes);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "demo/held_out.h"
@@ -19,6 +20,9 @@ struct Findings {
   std::vector<Touched> touched;
   std::vector<MappedMemory> memory;  // while all of them had touched every page
 };
+
+// Prints the line with "ok" or "FAILED" behind it; returns `holds`.
+bool check(bool holds, const std::string& line);
 
 // Prints the findings for a person. A line that ends in "ok" or "FAILED" is a check; whether all
 // hold. The time from open to bound is checked only against a limit. REQUIRES: some process.

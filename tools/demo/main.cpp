@@ -14,6 +14,7 @@
 
 #include <fmt/core.h>
 
+#include "demo/follow.h"
 #include "demo/judge.h"
 #include "demo/process.h"
 #include "demo/worker.h"
@@ -113,13 +114,21 @@ std::optional<int> positive_number(const std::string& text) {
 }
 
 int explain_usage() {
-  fmt::print(stderr, "usage: weightmap_demo WEIGHT_FILE DIGITS_FOLDER [MICROSECONDS]\n");
+  fmt::print(stderr,
+             "usage: weightmap_demo WEIGHT_FILE DIGITS_FOLDER [MICROSECONDS]\n"
+             "       weightmap_demo --publish WEIGHT_FILE DIGITS_FOLDER\n");
   return 2;
 }
 
 int run(const std::vector<std::string>& arguments) {
   if (arguments.size() == 4 && arguments[1] == "--worker") {
     return run_worker(arguments[2], arguments[3]);
+  }
+  if (arguments.size() == 4 && arguments[1] == "--follow") {
+    return run_following_worker(arguments[2], arguments[3]);
+  }
+  if (arguments.size() == 4 && arguments[1] == "--publish") {
+    return run_publishing(arguments[2], arguments[3]);
   }
   if (arguments.size() != 3 && arguments.size() != 4) return explain_usage();
   Task task{.weight_file = arguments[1], .folder = arguments[2], .limit_us = {}};
