@@ -42,8 +42,8 @@ struct LiveFile::State {
   // What is looked at: only the path; the control block, too; also what did not open before.
   enum class Look : std::uint8_t { kPath, kBlock, kAgain };
 
-  State(std::string weight_file, const LiveOptions& live_options)
-      : path(std::move(weight_file)), options(live_options) {}
+  State(std::string weight_file, LiveOptions live_options)
+      : path(std::move(weight_file)), options(std::move(live_options)) {}
 
   bool is_current() const { return block && is_settled && block->counter() == seen; }
 

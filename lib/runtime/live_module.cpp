@@ -135,7 +135,10 @@ void LiveModule::State::follow(const FileGeneration& next) {
   Fitted fitted;
   Result<LoadReport> report = workshop->bind_one(fitted, next.file);
   if (!report) return refuse(next, report.error(), std::nullopt);
-  if (!report->ok()) return refuse(next, report->error(), *std::move(report));
+  if (!report->ok()) {
+    const Error why = report->error();
+    return refuse(next, why, *std::move(report));
+  }
   workshop->serve(next.file);
   std::shared_ptr<const Bound> made(new Bound{std::move(fitted.module), next.file, next.generation},
                                     Retire{workshop, std::move(fitted.plan)});

@@ -37,7 +37,8 @@ struct FileGeneration {
 //
 // A new file that does not open leaves the old one in service. All functions are safe from several
 // threads; no lock is held while a file is opened but one that keeps others from opening it, too.
-// Works in a child made by fork, for who calls it there; threads of on_change stay behind.
+// A child made by fork goes on with it, if no other thread was in one of its functions meanwhile;
+// the thread of on_change is always in one.
 class LiveFile {
  public:
   // Errors: those of WeightFile::open; kIo: it is replaced faster than it can be opened.

@@ -52,7 +52,8 @@ Result<PublishReport> publish(const std::string& new_path,
                               const PublishOptions& options = {});
 
 // The same again and again: for as long as it lives, no other process publishes under that name.
-// A handle: it moves. For one thread at a time.
+// A handle: it moves. For one thread at a time. A child made by fork shares the lock: it ends with
+// the last of both.
 class Publisher {
  public:
   // Makes the control block if there is none. Errors: kNotFound, kIo, as publish().
