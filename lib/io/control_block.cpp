@@ -2,7 +2,6 @@
 // Like mapped_file.cpp, this catches Boost's exceptions where it maps.
 #include "io/control_block.h"
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -10,7 +9,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 #include <utility>
 
@@ -18,6 +16,7 @@
 #include <boost/interprocess/mapped_region.hpp>
 
 #include "base/text.h"
+#include "io/file_system.h"
 #include "io/futex.h"
 #include "io/system.h"
 #include "io/write_target.h"
@@ -63,19 +62,13 @@ Result<void> check_rights(const struct stat& block,
                                       "writable by others only if the weight file is"));
 }
 
-// Memory of one machine is not another's.
+// Where a file is better read than mapped, one process may not see what another writes to memory.
 Result<void> check_file_system(const Descriptor& file, const std::string& path) {
-  constexpr std::array<std::uint32_t, 10> kElsewhere{
-      0x6969,     0x517b,     0xfe534d42, 0xff534d42, 0x00c36400,   // NFS, SMB, Ceph
-      0x5346414f, 0x6b414653, 0x73757245, 0x01021997, 0x65735546};  // AFS, Coda, 9p, FUSE
-  struct statfs status {};
-  if (system_calls().fstatfs(file.get(), &status) != 0) return {};
-  if (std::ranges::find(kElsewhere, static_cast<std::uint32_t>(status.f_type)) == kElsewhere.end())
-    return {};
+  const FileSystem system = file_system_of(file.get());
+  if (system.objection.empty()) return {};
   return Error(ErrorCode::kUnsupported,
-               concat(path,
-                      ": lies on a file system of other machines or programs, where one does "
-                      "not see what another writes"));
+               concat(path, ": lies on ", system.name,
+                      ", where one process may not see what another writes"));
 }
 
 Result<struct stat> check_file(const Descriptor& file, const std::string& path) {

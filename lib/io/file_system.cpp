@@ -58,8 +58,12 @@ std::string type_text(std::uint32_t magic) {
 }  // namespace
 
 FileSystem file_system_of(const File& file) {
+  return file_system_of(file.descriptor());
+}
+
+FileSystem file_system_of(int descriptor) {
   struct statfs status {};
-  if (system_calls().fstatfs(file.descriptor(), &status) != 0) return {"unknown", {}};
+  if (system_calls().fstatfs(descriptor, &status) != 0) return {"unknown", {}};
   const auto magic = static_cast<std::uint32_t>(status.f_type);
   const auto* const known = std::ranges::find(kKnown, magic, &Known::magic);
   if (known == kKnown.end()) return {type_text(magic), {}};

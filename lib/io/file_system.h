@@ -15,6 +15,7 @@ struct FileSystem {
   std::string_view objection;
 };
 
+FileSystem file_system_of(int descriptor);
 FileSystem file_system_of(const File& file);
 
 }  // namespace weightmap::io

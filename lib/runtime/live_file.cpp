@@ -123,7 +123,7 @@ Error LiveFile::State::refuse(const Error& why,
 }
 
 void LiveFile::State::accept(const WeightFile& file, std::uint64_t at) {
-  const io::FileIdentity identity = state_of(file).mapped.file()->identity();
+  const io::FileIdentity identity = state_of(file).own.mapped->file()->identity();
   const bool is_same = present == identity;
   const std::uint64_t number = block ? number_of(*block, at, file.digest()) : 0;
   const std::uint64_t least = newest ? newest->generation + (is_same ? 0 : 1) : 0;

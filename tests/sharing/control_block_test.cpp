@@ -182,7 +182,7 @@ TEST_CASE("a block on a network file system is not used") {
   };
   const std::string problem = scene.problem();
   io::system_calls() = before;
-  CHECK(mentions(problem, "of other machines"));
+  CHECK(mentions(problem, "lies on NFS"));
   CHECK(scene.problem().empty());
 }
 
