@@ -53,7 +53,7 @@ struct LiveFile::State {
   void find_block();
   std::uint64_t counter() const { return block ? block->counter() : 0; }
   Error refuse(const Error& why, const std::optional<io::FileIdentity>& which, std::uint64_t at);
-  void accept(const WeightFile& file, std::uint64_t at);
+  void accept(const WeightFile& file, std::uint64_t number, std::uint64_t at);
 
   std::shared_ptr<const FileGeneration> in_service() const;
   std::shared_ptr<const FileGeneration> wait_for_next(std::uint64_t generation,
@@ -89,9 +89,11 @@ Result<void> LiveFile::State::look(Look how) {
     if (how != Look::kAgain && refused == *found) return refuse(*error, *found, before);
     const Result<WeightFile> file =
         present == *found ? newest->file : WeightFile::open(path, options.open);
+    // The digest that tells is that generation's until the counter has moved.
+    const std::uint64_t number = block && file ? number_of(*block, before, file->digest()) : 0;
     if (counter() != before) continue;
     if (!file) return refuse(file.error(), *found, before);
-    accept(*file, before);
+    accept(*file, number, before);
     return {};
   }
   return refuse({ErrorCode::kIo, concat(path, ": is replaced faster than it can be opened")},
@@ -122,10 +124,9 @@ Error LiveFile::State::refuse(const Error& why,
   return kept;
 }
 
-void LiveFile::State::accept(const WeightFile& file, std::uint64_t at) {
+void LiveFile::State::accept(const WeightFile& file, std::uint64_t number, std::uint64_t at) {
   const io::FileIdentity identity = state_of(file).own.mapped->file()->identity();
   const bool is_same = present == identity;
-  const std::uint64_t number = block ? number_of(*block, at, file.digest()) : 0;
   const std::uint64_t least = newest ? newest->generation + (is_same ? 0 : 1) : 0;
   const std::uint64_t generation = std::max(number, least);
   present = identity;

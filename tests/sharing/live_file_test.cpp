@@ -171,6 +171,26 @@ TEST_CASE("an error that may pass is tried again") {
   CHECK_FALSE(live.last_error());
 }
 
+TEST_CASE("what is published while a file is being opened is what is opened then") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  publish_mark(dir, 2);
+  int reads = 0;
+  const tests::CallSeam seam([&](const tests::SeenCall& call) {
+    if (call.name == "pread" && ++reads == 1) {
+      CHECK(tests::exited_well(tests::in_child([&] {
+        publish_mark(dir, 3);
+        return true;
+      })));
+    }
+    return tests::Verdict{};
+  });
+  const auto now = live.current();
+  CHECK(now->generation == 3);
+  CHECK(mark_of(now->file) == 3);
+}
+
 TEST_CASE("without a block, or with one that is not trusted, the path itself is asked") {
   const TempDir dir;
   write_marked(dir / "m.wmap", 1);
