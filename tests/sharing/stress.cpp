@@ -65,8 +65,9 @@ class Scene {
     for (const pid_t reader : readers_)
       is_well &= check(ended_well(reader), "a reader ends in good order");
     is_well &= check(board_->wrong == 0, "each read is of one generation");
-    return is_well & check(dir_.names() == std::vector<std::string>{"m.wmap", "m.wmap.generation"},
-                           "nothing is left behind");
+    is_well &= check(dir_.names() == std::vector<std::string>{"m.wmap", "m.wmap.generation"},
+                     "nothing is left behind");
+    return is_well;
   }
 
  private:
@@ -132,10 +133,11 @@ bool run_kills(int count) {
 }
 
 bool has_not_grown(const Usage& early, const Usage& late) {
-  return check(late.descriptors > 0, "every process was measured") &
-         check(late.descriptors <= early.descriptors, "descriptors do not grow") &
-         check(late.mappings <= early.mappings + 2, "mappings do not grow") &
-         check(late.resident_bytes <= early.resident_bytes + kNoise, "memory does not grow");
+  bool is_well = check(late.descriptors > 0, "every process was measured");
+  is_well &= check(late.descriptors <= early.descriptors, "descriptors do not grow");
+  is_well &= check(late.mappings <= early.mappings + 2, "mappings do not grow");
+  is_well &= check(late.resident_bytes <= early.resident_bytes + kNoise, "memory does not grow");
+  return is_well;
 }
 
 bool run_soak(int seconds) {
