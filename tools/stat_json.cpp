@@ -50,6 +50,14 @@ Json cache_json(const std::optional<CacheMap>& cache) {
   return json;
 }
 
+Json generation_json(const std::optional<GenerationState>& state) {
+  if (!state) return {};
+  if (state->problem) return {{"problem", state->problem->message()}};
+  return {{"number", state->generation},
+          {"is_publishing", state->is_publishing},
+          {"digest", state->generation == 0 ? Json() : Json(state->digest.hex())}};
+}
+
 Json data_file_json(const DataFileStat& file) {
   Json json{{"name", file.name},
             {"kind", file.kind},
@@ -101,6 +109,7 @@ Json stat_json(const FileStat& stat) {
             {"size_bytes", stat.size_bytes},
             {"format_version", stat.format_version},
             {"digest", stat.digest.hex()},
+            {"generation", generation_json(stat.generation)},
             {"data_files", list_json(stat.data_files, data_file_json)},
             {"indexes_unread", stat.indexes_unread}};
   if (!stat.directory_problem.empty()) json["directory_problem"] = stat.directory_problem;

@@ -171,6 +171,13 @@ std::string cache_text(const DataFileStat& file) {
   return file.cache->counts ? text + counts_text(*file.cache->counts) : text;
 }
 
+std::string generation_text(const GenerationState& state, const Digest& digest) {
+  if (state.problem) return "generation unknown: " + printable(state.problem->message());
+  std::string text = fmt::format("generation {}", state.generation);
+  if (state.is_publishing) return text + ", and a publish is under way or was cut off";
+  return state.digest == digest ? text : text + ", but this file is not the one published as that";
+}
+
 class StatText {
  public:
   StatText(const FileStat& stat, const Screen& screen)
@@ -180,6 +187,7 @@ class StatText {
     add(fmt::format("{}: weight file {}, {}", printable(stat_.path), stat_.format_version,
                     human_bytes(stat_.size_bytes)));
     add("digest " + stat_.digest.hex());
+    if (stat_.generation) add(generation_text(*stat_.generation, stat_.digest));
     add_data_files();
     add_directory();
     add_processes();

@@ -45,6 +45,12 @@ Result<std::optional<CacheMap>> cache_map(const io::MappedFile& file, std::size_
   return std::optional(std::move(map));
 }
 
+std::optional<GenerationState> generation_of(const std::string& path) {
+  auto state = generation_state(path);
+  if (state) return *std::move(state);
+  return GenerationState{.problem = state.error()};
+}
+
 DataFileStat described(const DataFileInfo& file) {
   return {.name = std::string(file.name),
           .kind = std::string(file.kind),
@@ -222,6 +228,7 @@ Result<FileStat> file_stat(const std::string& path, const FileStatOptions& optio
     stat.size_bytes = file->size_bytes();
     stat.format_version = file->format_version();
     stat.digest = file->digest();
+    stat.generation = generation_of(path);
     const std::size_t cells = std::clamp<std::size_t>(options.most_cells, 1, io::kMostCells);
     const Result<void> looked = look_at_data_files(*file, cells, stat, traces);
     if (!looked) return looked.error();

@@ -16,6 +16,7 @@
 #include <doctest/doctest.h>
 
 #include "weightmap/prefault.h"
+#include "weightmap/publish.h"
 #include "weightmap/weight_file.h"
 
 #include "support/built_file.h"
@@ -398,6 +399,26 @@ TEST_SUITE("runtime/file_stat") {
              stat->directory_problem.starts_with(dir.path() + ": cannot open");
     })));
     process_of(looked(path), child);
+  }
+
+  TEST_CASE("the generation is what publishes have counted, and a block that is damaged is told") {
+    const TempDir dir;
+    const std::string path = write_model(dir);
+    CHECK_FALSE(looked(path).generation);
+    for (std::uint64_t number = 1; number <= 2; ++number) {
+      tests::write_file(dir / "new.wmap", model_bytes(static_cast<std::byte>(number)));
+      REQUIRE(publish(dir / "new.wmap", path));
+      const FileStat stat = looked(path);
+      REQUIRE(stat.generation);
+      CHECK(stat.generation->generation == number);
+      CHECK_FALSE(stat.generation->is_publishing);
+      CHECK(stat.generation->digest == stat.digest);
+      CHECK_FALSE(stat.generation->problem);
+    }
+    tests::write_file(path + ".generation", "junk");
+    const FileStat stat = looked(path);
+    REQUIRE(stat.generation);
+    CHECK(stat.generation->problem);
   }
 
   TEST_CASE("what is no weight file is an error that begins with the path") {

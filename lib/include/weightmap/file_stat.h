@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "weightmap/digest.h"
+#include "weightmap/generation.h"
 #include "weightmap/result.h"
 
 // Who holds what of a weight file: the page cache, the indexes beside it, the processes. A look at
@@ -95,6 +96,9 @@ struct FileStat {
   std::uint64_t size_bytes = 0;  // of the weight file itself
   std::string format_version;
   Digest digest;
+  // What its control block says; what is wrong with that is told there, not refused. Nothing: it
+  // has none.
+  std::optional<GenerationState> generation;
   std::vector<DataFileStat> data_files;  // the first is the weight file itself
   // Weight files beside it that cannot be read, or are too many, and may have data files of it.
   std::uint64_t indexes_unread = 0;

@@ -16,6 +16,21 @@ echo "--- replaced under who holds it"
 cp digits.wmap new.wmap
 hold digits.wmap bash -c 'mv new.wmap digits.wmap; weightmap stat digits.wmap' | show
 
+echo "--- published"
+cp digits.wmap new.wmap
+cp digits.wmap unpublished.wmap
+weightmap publish new.wmap digits.wmap >/dev/null
+weightmap stat digits.wmap | sed -n 3p
+weightmap stat digits.wmap --json | field "it['generation']['number'], it['generation']['is_publishing'], it['generation']['digest'] == it['digest']"
+weightmap convert "$CHECKPOINTS/ties.pt" other.wmap >/dev/null
+mv other.wmap digits.wmap
+weightmap stat digits.wmap | sed -n 3p
+printf 'junk' >digits.wmap.generation
+weightmap stat digits.wmap | sed -n 3p
+weightmap stat digits.wmap --json | field "it['generation']"
+mv unpublished.wmap digits.wmap
+rm digits.wmap.generation
+
 echo "--- over a file that two indexes share"
 cp "$DIGITS" model.pt
 weightmap adopt model.pt a.wmap >/dev/null
