@@ -20,10 +20,9 @@ constexpr std::array kCommands{
     Command{"inspect", "Show what is in a weight file or a checkpoint", add_inspect},
     Command{"verify", "Check every byte of a weight file", add_verify},
     Command{"warm", "Bring a weight file into the page cache, in large pages", add_warm},
+    Command{"stat", "Show who holds what of a weight file", add_stat},
     Command{"publish", "Put a weight file in another's place, and tell who serves that",
             add_publish},
-    Command{"warm", "Bring a weight file into the page cache, in large pages", add_warm},
-    Command{"stat", "Show who holds what of a weight file", add_stat},
 };
 
 constexpr const char* kFooter =
