@@ -40,6 +40,7 @@ Result<void> bring_in(WeightFile::State& file) {
   const OpenOptions& options = file.options;
   const std::vector<OpenedFile*> files = files_of(file);
   Result<void> there = copy_files(files, options);
+  file.own_data = file.own.mapped->bytes().data();
   if (there && options.prefault == Prefault::kBeforeReturn) there = prefault(file, all_pages(file));
   if (!there) return there;
   if (options.lock) std::ranges::for_each(files, [](OpenedFile* opened) { lock_file(*opened); });

@@ -61,10 +61,13 @@ struct WeightFile::State {
   // A tensor's first element; null where it has no bytes, or none that can be read.
   const std::byte* data_of(const fb::Entry& entry) const {
     if (entry.segment() == format::kNoSegment) return nullptr;
-    const io::MappedFile* const file = file_of(entry.segment());
-    if (file == nullptr) return nullptr;
-    const std::uint64_t begin = index.segments[entry.segment()].offset_bytes();
-    return file->bytes().data() + begin + entry.offset_bytes();
+    const std::byte* begin = own_data;
+    if (!siblings.empty()) {
+      const io::MappedFile* const file = file_of(entry.segment());
+      if (file == nullptr) return nullptr;
+      begin = file->bytes().data();
+    }
+    return begin + index.segments[entry.segment()].offset_bytes() + entry.offset_bytes();
   }
 
   // The structure digest, which is checked when it is first asked for (R22). Errors: kCorrupt.
@@ -74,7 +77,8 @@ struct WeightFile::State {
   std::span<const std::byte> segment_around(const std::byte* data) const;
 
   OpenedFile own;
-  std::vector<OpenedFile> siblings;  // data files 1 and up
+  const std::byte* own_data = nullptr;  // its first byte, at hand for who asks for every tensor
+  std::vector<OpenedFile> siblings;     // data files 1 and up
   OpenOptions options;
   format::Header header;
   io::PrivateBytes index_bytes;

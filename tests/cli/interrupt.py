@@ -32,7 +32,7 @@ def stop_for(process, seconds):
 
 def interrupt(number, command):
     # What a shell starts in the background ignores SIGINT, and so would all that it starts.
-    process = subprocess.Popen(command, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+    process = subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     if when_signals_are_caught(process.pid):
         process.send_signal(number)
     return process.wait()
