@@ -89,8 +89,8 @@ Result<void> adopt_segments(const Checkpoint& source, Plan& plan, bool has_diges
   std::vector<format::DataFileContent> files(source.files.size());
   for (const SegmentSource& segment : plan.segments) {
     const Storage& storage = storage_of(source, segment);
-    places.push_back(convert::SegmentPlace{
-        .file = storage.file, .offset_bytes = storage.offset_bytes + segment.begin_bytes});
+    const std::uint64_t begin = storage.offset_bytes + segment.begin_bytes;
+    places.push_back({{.file = storage.file, .offset_bytes = begin}});
     if (!files[storage.file].name.empty()) continue;
     Result<format::DataFileContent> file = described(source.files[storage.file], has_digests);
     if (!file) return file.error();
