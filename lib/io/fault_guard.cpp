@@ -37,14 +37,20 @@ struct FaultGuard::Watched {
     return address >= begin && address < (end + page_bytes - 1) / page_bytes * page_bytes;
   }
 
-  // Whether there is a page of zeros at the address now.
+  // Whether there is a page of zeros at the address, or another thread is about to put one there:
+  // then the touch is made again until it is.
   bool put_zeros_at(std::uintptr_t address) {
     const std::uintptr_t page = address - address % page_bytes;
+    const std::size_t number = (page - begin) / page_bytes;
+    const std::uint64_t bit = std::uint64_t{1} << (number % kBits);
+    // Of threads that fault on one page at once one makes it, once: what is written to it stays.
+    if ((is_zero[number / kBits].fetch_or(bit) & bit) != 0) return true;
     void* const at = std::bit_cast<void*>(page);
     constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
-    if (::mmap(at, page_bytes, protection, kFlags, -1, 0) == MAP_FAILED) return false;
-    const std::size_t number = (page - begin) / page_bytes;
-    is_zero[number / kBits].fetch_or(std::uint64_t{1} << (number % kBits));
+    if (::mmap(at, page_bytes, protection, kFlags, -1, 0) == MAP_FAILED) {
+      is_zero[number / kBits].fetch_and(~bit);
+      return false;
+    }
     has_faults.store(true);
     return true;
   }

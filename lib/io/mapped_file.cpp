@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Boost's own file_mapping opens without O_CLOEXEC and O_NONBLOCK, but mapped_region takes any
 // class with `get_mapping_handle()`: ours hands it the descriptor that was opened and checked.
-// The only exceptions that the library catches are Boost's, here.
+// Boost's exceptions are caught here.
 #include "io/mapped_file.h"
 
 #include <atomic>
@@ -46,7 +46,16 @@ struct MappedFile::Region {
   bool is_writable = false;
   std::unique_ptr<FaultGuard> guard;  // ends before the pages do
   std::shared_ptr<const void> owner;  // of memory
+  std::span<const std::byte> locked;  // once is_locked says so
   std::atomic<bool> is_locked = false;
+
+  Region() = default;
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+  ~Region() {
+    // A mapping takes its lock with it, memory that goes back to the heap does not.
+    if (is_locked.load() && pages.get_size() == 0) ::munlock(locked.data(), locked.size());
+  }
 };
 
 MappedFile::MappedFile() : region_(std::make_unique<Region>()) {}
@@ -88,6 +97,12 @@ Result<void> MappedFile::map_region(const File& file, const MapOptions& options)
   if (!guard) return guard.error().with_context(file.path());
   region_->guard = std::move(*guard);
   return {};
+}
+
+MappedFile MappedFile::unread(File file) {
+  MappedFile unread;
+  unread.file_ = std::move(file);
+  return unread;
 }
 
 Result<MappedFile> MappedFile::copy(File file,
@@ -161,9 +176,13 @@ Result<void> MappedFile::prefault(std::uint64_t offset, std::uint64_t size) cons
 
 Result<void> MappedFile::lock() const {
   if (bytes_.empty() || region_->is_locked.load()) return {};
-  if (::mlock(bytes_.data(), bytes_.size()) != 0) {
+  // What brings in the pages of a writable mapping by itself copies every one of them.
+  if (Result<void> there = prefault(0, bytes_.size()); !there) return there;
+  const unsigned flags = region_->is_writable ? MLOCK_ONFAULT : 0;
+  if (::mlock2(bytes_.data(), bytes_.size(), flags) != 0) {
     return system_error(path(), concat("cannot lock ", bytes_.size(), " bytes in memory"), errno);
   }
+  region_->locked = bytes_;
   region_->is_locked.store(true);
   return {};
 }

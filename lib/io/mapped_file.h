@@ -38,6 +38,9 @@ class MappedFile {
   // is room for.
   static Result<MappedFile> map(File file, MapOptions options = {});
 
+  // No byte in memory yet: only read_at() gives any.
+  static MappedFile unread(File file);
+
   // What the file holds, read into memory of this process by several threads, page-aligned.
   // `go_on` is told, on the calling thread, how much is there; false stops the work.
   // Errors: kIo (no memory among them), kCorrupt (cut short), kCancelled.
@@ -60,6 +63,7 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::optional<File>& file() const { return file_; }  // nothing: it is memory
   bool is_mapping() const;                                   // of a file, that is
+  std::uint64_t size_bytes() const { return file_ ? file_->size_bytes() : bytes_.size(); }
 
   // What may be written to, all of it; empty: the mapping is not private. Writers of the same bytes
   // take turns, which is theirs to see to.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "io/start_thread.h"
 
 namespace weightmap::io {
 namespace {
@@ -76,9 +77,9 @@ Result<PrivateBytes> read_by_threads(const File& file,
   Reading reading(file, memory->bytes());
   const std::size_t pieces = file.size_bytes() / kPieceBytes + 1;
   {
-    std::vector<std::jthread> others;
+    std::vector<std::optional<std::jthread>> others;
     for (std::size_t i = 1; i < std::min(pieces, kThreads); ++i)
-      others.emplace_back([&] { reading.work([](std::uint64_t) { return true; }); });
+      others.push_back(start_thread([&] { reading.work([](std::uint64_t) { return true; }); }));
     reading.work(go_on);
   }
   const Result<void> outcome = reading.outcome();

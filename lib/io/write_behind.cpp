@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "io/start_thread.h"
+
 namespace weightmap::io {
 namespace {
 
@@ -20,7 +22,7 @@ WriteBehind::~WriteBehind() {
     jobs_.clear();
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  thread_.reset();
 }
 
 WriteBehind::Buffer WriteBehind::make_buffer() {
@@ -28,13 +30,13 @@ WriteBehind::Buffer WriteBehind::make_buffer() {
 }
 
 Result<void> WriteBehind::put(std::uint64_t offset, std::size_t size) {
+  if (options_.threaded && !thread_) thread_ = start_thread([this] { work(); });
   Job job{std::move(filling_), offset, size};
-  if (!options_.threaded) {
+  if (!thread_) {
     Result<void> written = write(job);
     filling_ = std::move(job.buffer);
     return written;
   }
-  if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
   std::unique_lock lock(mutex_);
   jobs_.push_back(std::move(job));
   changed_.notify_all();

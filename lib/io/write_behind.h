@@ -29,8 +29,10 @@ class WriteBehind {
   static constexpr std::size_t kBufferBytes = 2U << 20U;
 
   struct Options {
-    bool threaded = true;  // else put() itself writes: a thread costs more than a small file
-    bool sync = true;      // the kernel is to begin early to bring the bytes to the disk
+    // Else, and where the system has no thread to give, put() itself writes: a thread costs more
+    // than a small file.
+    bool threaded = true;
+    bool sync = true;  // the kernel is to begin early to bring the bytes to the disk
   };
 
   // REQUIRES: the output outlives it.
@@ -82,7 +84,7 @@ class WriteBehind {
   bool is_over_ = false;
   std::optional<Error> failure_;
 
-  std::thread thread_;
+  std::optional<std::jthread> thread_;  // once there is something to write
 };
 
 }  // namespace weightmap::io

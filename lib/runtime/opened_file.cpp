@@ -26,7 +26,7 @@ io::MapOptions map_options(const OpenOptions& options, Mapping got) {
   const bool is_private = got == Mapping::kPrivate;
   return {.sharing = is_private ? io::Sharing::kPrivate : io::Sharing::kShared,
           .huge_pages = options.huge_pages,
-          .guard = options.guard && got != Mapping::kCopied};
+          .guard = options.guard};
 }
 
 MappingKey key_of(const io::File& file, const OpenOptions& options, Mapping got) {
@@ -72,28 +72,26 @@ Result<OpenedFile> map_file(io::File file, const OpenOptions& options) {
   const auto map = [&](io::File from) {
     return io::MappedFile::map(std::move(from), map_options(options, opened.got));
   };
-  if (opened.got != Mapping::kCopied) {
-    const Result<void> taken = take_mapping(opened, std::move(file), options, map);
-    if (!taken) return taken.error();
+  if (opened.got == Mapping::kCopied) {
+    opened.mapped = std::make_shared<const io::MappedFile>(io::MappedFile::unread(std::move(file)));
     return opened;
   }
-  Result<io::MappedFile> mapped = map(std::move(file));
-  if (!mapped) return mapped.error();
-  opened.mapped = std::make_shared<const io::MappedFile>(std::move(*mapped));
+  const Result<void> taken = take_mapping(opened, std::move(file), options, map);
+  if (!taken) return taken.error();
   return opened;
 }
 
 Result<void> copy_files(std::span<OpenedFile* const> files, const OpenOptions& options) {
   const auto is_to_copy = [](const OpenedFile& file) {
-    return file.got == Mapping::kCopied && file.mapped != nullptr && file.mapped->is_mapping();
+    return file.got == Mapping::kCopied && file.mapped != nullptr && file.mapped->bytes().empty();
   };
   std::uint64_t total = 0;
   for (const OpenedFile* const file : files)
-    total += is_to_copy(*file) ? file->mapped->bytes().size() : 0;
+    total += is_to_copy(*file) ? file->mapped->size_bytes() : 0;
   std::uint64_t done_before = 0;
   for (OpenedFile* const file : files) {
     if (!is_to_copy(*file)) continue;
-    const std::uint64_t size = file->mapped->bytes().size();
+    const std::uint64_t size = file->mapped->size_bytes();
     Result<void> copied = copy_file(*file, options, [&](std::uint64_t done) {
       return !options.progress || options.progress(done_before + done, total);
     });

@@ -24,11 +24,11 @@ struct OpenedFile {
   std::string lock_problem;
 };
 
-// The file mapped as the options say, or in the cache. One that is to be copied is mapped, too: it
-// is copied when what it says was verified. Errors: those of io::MappedFile::map.
+// The file mapped as the options say, or in the cache. One that is to be copied is not in memory
+// before what it says was verified. Errors: those of io::MappedFile::map.
 Result<OpenedFile> map_file(io::File file, const OpenOptions& options);
 
-// Puts copies in the place of mappings of those files that are to be copied. Errors: those of
+// Brings those files into memory that are to be copied. Errors: those of
 // io::MappedFile::copy.
 Result<void> copy_files(std::span<OpenedFile* const> files, const OpenOptions& options);
 

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "format/flatbuffer.h"
+#include "io/start_thread.h"
 #include "runtime/page_ranges.h"
 #include "runtime/prefault_work.h"
 #include "runtime/weight_file_state.h"
@@ -93,7 +94,11 @@ Result<void> prefault(const WeightFile::State& file, const PrefaultOptions& opti
 }
 
 PrefaultWork::PrefaultWork(const WeightFile::State& file, PrefaultOptions options)
-    : file_(file), options_(std::move(options)), thread_([this] { run(); }) {}
+    : file_(file), options_(std::move(options)), thread_(io::start_thread([this] { run(); })) {
+  if (thread_) return;
+  outcome_ = Error(ErrorCode::kIo, concat(file_.path(), ": there is no thread for a prefault"));
+  is_done_ = true;
+}
 
 void PrefaultWork::run() {
   const Result<PageRanges> ranges = PageRanges::of(file_, options_.tensors);

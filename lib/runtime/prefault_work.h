@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <thread>
 
 #include "weightmap/prefault.h"
@@ -14,7 +15,8 @@ namespace weightmap {
 // Pages that a thread of its own brings in. Ends the thread when it is destroyed.
 class PrefaultWork {
  public:
-  // Begins. REQUIRES: the file outlives it.
+  // Begins; where the system has no thread to give, it is done, with kIo. REQUIRES: the file
+  // outlives it.
   PrefaultWork(const WeightFile::State& file, PrefaultOptions options);
   ~PrefaultWork() { cancel(); }
   PrefaultWork(const PrefaultWork&) = delete;
@@ -28,7 +30,7 @@ class PrefaultWork {
   // What it came to; valid when is_done() says so.
   const Result<void>& outcome() const { return outcome_; }
   void join() {
-    if (thread_.joinable()) thread_.join();
+    if (thread_ && thread_->joinable()) thread_->join();
   }
 
  private:
@@ -41,8 +43,8 @@ class PrefaultWork {
   std::atomic<std::uint64_t> total_bytes_ = 0;
   std::atomic<bool> is_cancelled_ = false;
   std::atomic<bool> is_done_ = false;
-  Result<void> outcome_;  // before is_done_ is set
-  std::jthread thread_;   // last: it uses all of the above
+  Result<void> outcome_;                // before is_done_ is set
+  std::optional<std::jthread> thread_;  // last: it uses all of the above
 };
 
 }  // namespace weightmap

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "base/text.h"
 #include "format/blob.h"
 #include "format/extras_view.h"
+#include "io/start_thread.h"
 #include "runtime/tensors_in_ranges.h"
 #include "runtime/weight_file_state.h"
 
@@ -48,9 +50,9 @@ class Verification {
   // The calling thread works too, and is the one that tells progress. False: it was told to stop.
   bool run(const VerifyOptions& options) {
     check_all_padding();
-    std::vector<std::jthread> helpers;
+    std::vector<std::optional<std::jthread>> helpers;
     for (unsigned i = 1; i < thread_count(options); ++i) {
-      helpers.emplace_back([this] { work([](std::uint64_t) { return true; }); });
+      helpers.push_back(io::start_thread([this] { work([](std::uint64_t) { return true; }); }));
     }
     work([&](std::uint64_t done) {
       return !options.progress || options.progress(done, total_bytes_);

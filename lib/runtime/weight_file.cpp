@@ -19,11 +19,11 @@ namespace {
 
 Result<format::Header> read_file_header(const io::MappedFile& file) {
   std::array<std::byte, kFileKindBytes> first{};
-  const auto size = std::min<std::uint64_t>(first.size(), file.bytes().size());
+  const auto size = std::min<std::uint64_t>(first.size(), file.size_bytes());
   const std::span<std::byte> bytes(first.data(), size);
   const Result<void> read = file.read_at(0, bytes);
   if (!read) return read.error();
-  Result<format::Header> header = format::read_header(bytes, file.bytes().size());
+  Result<format::Header> header = format::read_header(bytes, file.size_bytes());
   if (!header) return header.error().with_context(file.path());
   return header;
 }

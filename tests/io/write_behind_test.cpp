@@ -7,6 +7,9 @@
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -86,6 +89,40 @@ TEST_SUITE("io/write_behind") {
       check_done(writer->commit());
       CHECK(threads() == before);
     }
+  }
+
+  TEST_CASE("the thread takes no signal that is the program's") {
+    const TempDir dir;
+    auto writer = FileWriter::create(dir / "out", {.size_bytes = 64 * kMiB, .sync = false});
+    check_done(writer->write(bytes_of(noise(4 * kMiB))));
+    const auto blocked_by_thread = [] {
+      for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        if (task.path().filename() == std::to_string(::getpid())) continue;
+        const std::string status = read_file(task.path() / "status");
+        return std::stoull(status.substr(status.find("SigBlk:") + 8, 16), nullptr, 16);
+      }
+      return 0ULL;
+    };
+    std::uint64_t blocked = blocked_by_thread();
+    while ((blocked >> (SIGSEGV - 1) & 1U) == 1)  // the system has not begun it yet
+      blocked = blocked_by_thread();
+    REQUIRE(blocked != 0);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGALRM})
+      CHECK((blocked >> (signal - 1) & 1U) == 1);
+    CHECK((blocked >> (SIGBUS - 1) & 1U) == 0);
+  }
+
+  TEST_CASE("without a thread to give the caller writes itself") {
+    const TempDir dir;
+    std::filesystem::permissions(dir.path(), std::filesystem::perms::all);
+    const std::string bytes = noise(kLarge);
+    CHECK(tests::exited_well(tests::in_child([&] {
+      const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+      if (::setrlimit(RLIMIT_NPROC, &none) != 0) return false;
+      if (::getuid() == 0 && ::setuid(65'534) != 0) return false;  // root may all the same
+      return write_large(dir / "out", bytes).has_value();
+    })));
+    CHECK(read_file(dir / "out") == bytes);
   }
 
   TEST_CASE("a write that fails, whichever, is told, and nothing is left") {

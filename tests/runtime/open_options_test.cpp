@@ -67,6 +67,10 @@ MappingReport own_report(const WeightFile& file) {
   return report.files[0];
 }
 
+bool is_mapped(const std::string& path) {
+  return tests::read_file("/proc/self/maps").find(path) != std::string::npos;
+}
+
 TEST_SUITE_BEGIN("runtime/open_options");
 
 TEST_CASE("by default the file is mapped, read-only, and no page of it is touched") {
@@ -134,8 +138,10 @@ TEST_CASE("a copy is in memory of this process, and the file is not mapped") {
   const Model model;
   std::uint64_t last = 0;
   std::uint64_t total = 0;
+  bool was_mapped = false;  // there are file systems without mappings
   const WeightFile file = model.open(
       {.mapping = Mapping::kCopied, .progress = [&](std::uint64_t done, std::uint64_t all) {
+         was_mapped = was_mapped || is_mapped(model.path());
          last = done;
          total = all;
          return true;
@@ -144,6 +150,7 @@ TEST_CASE("a copy is in memory of this process, and the file is not mapped") {
   CHECK(tests::read_file("/proc/self/maps").find(model.path()) == std::string::npos);
   CHECK(last > 0);
   CHECK(total == file.size_bytes());
+  CHECK_FALSE(was_mapped);
   tests::write_file(model.path(), "gone");
   CHECK(is_all(bytes_of_tensor(file, 0), 1));
   CHECK(is_all(bytes_of_tensor(file, 1), 2));
@@ -258,6 +265,54 @@ TEST_CASE("locked pages are locked, as the kernel tells") {
   const auto refused = file.release();
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == ErrorCode::kIo);
+}
+
+TEST_CASE("a lock of memory ends with the file") {
+  const TempDir dir;
+  tests::write_file(dir / "small.wmap", tests::patterned_model({4 * kPageBytes}));
+  const auto locked_kib = [] {
+    const std::string status = tests::read_file("/proc/self/status");
+    return std::stoull(status.substr(status.find("VmLck:") + 6));
+  };
+  const auto before = locked_kib();
+  for (int i = 0; i < 8; ++i) {
+    const auto file =
+        WeightFile::open(dir / "small.wmap", {.mapping = Mapping::kCopied, .lock = true});
+    REQUIRE(file);
+    if (own_report(*file).locked_bytes > 0) CHECK(locked_kib() > before);
+  }
+  CHECK(locked_kib() == before);
+}
+
+TEST_CASE("a locked private mapping has no copies of its own before anything is written") {
+  const Model model;
+  const WeightFile file = model.open({.mapping = Mapping::kPrivate, .lock = true});
+  if (own_report(file).locked_bytes == 0) {
+    MESSAGE("SKIPPED: this process may not lock 8 MiB");
+    return;
+  }
+  CHECK(resident_bytes_of_mapping(model.path()) >= file.size_bytes());
+  CHECK(bytes_of_mapping(model.path(), "Anonymous:") == 0);
+  (*file.writable_bytes(0))[0] = std::byte{9};
+  CHECK(bytes_of_mapping(model.path(), "Anonymous:") == kPageBytes);
+}
+
+TEST_CASE("without a thread to give everything goes on, or says so") {
+  const Model model;
+  const int descriptor = ::open(model.path().c_str(), O_RDONLY | O_CLOEXEC);
+  CHECK(exited_well(in_child([&] {
+    const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+    if (::setrlimit(RLIMIT_NPROC, &none) != 0) return false;
+    if (::getuid() == 0 && ::setuid(65'534) != 0) return false;  // root may all the same
+    const auto copied =
+        WeightFile::open_descriptor(descriptor, "copied", {.mapping = Mapping::kCopied});
+    const auto background =
+        WeightFile::open_descriptor(descriptor, "m", {.prefault = Prefault::kBackground});
+    if (!copied || !background) return false;
+    return is_all(bytes_of_tensor(*copied, 1), 2) && copied->verify()->ok() &&
+           background->report().prefault_problem == "m: there is no thread for a prefault";
+  })));
+  ::close(descriptor);
 }
 
 TEST_CASE("a lock that the system does not allow is told, and the file is open") {

@@ -46,7 +46,8 @@ class BackgroundPrefault {
   std::uint64_t total_bytes() const;
   void cancel();
 
-  // Waits for the end; to be called once. Errors: those of prefault.
+  // Waits for the end; to be called once. Errors: those of prefault; kIo, at once, where the system
+  // has no thread to give.
   Result<void> wait();
 
  private:

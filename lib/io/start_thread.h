@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <csignal>
+#include <optional>
+#include <pthread.h>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace weightmap::io {
+
+// A program's signals are for its own threads: ours, which are started while this lives, get none
+// but those that a fault of their own raises.
+class SignalsLeftToOthers {
+ public:
+  SignalsLeftToOthers() {
+    sigset_t others;
+    sigfillset(&others);
+    for (const int fault : {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGSYS})
+      sigdelset(&others, fault);
+    pthread_sigmask(SIG_BLOCK, &others, &before_);
+  }
+  ~SignalsLeftToOthers() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsLeftToOthers(const SignalsLeftToOthers&) = delete;
+  SignalsLeftToOthers& operator=(const SignalsLeftToOthers&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+// Nothing: the system has no thread to give.
+template <typename Body>
+std::optional<std::jthread> start_thread(Body body) {
+  const SignalsLeftToOthers signals;
+  try {
+    return std::optional<std::jthread>(std::in_place, std::move(body));
+  } catch (const std::system_error&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace weightmap::io
