@@ -26,11 +26,18 @@ Error busy(const WriteTarget& target) {
   return {ErrorCode::kIo, concat(target.path, ": another process is publishing it")};
 }
 
+constexpr auto kUnchanged = static_cast<uid_t>(-1);
+
 struct Rights {
-  uid_t owner = static_cast<uid_t>(-1);  // unchanged
+  uid_t owner = kUnchanged;
   gid_t group = static_cast<gid_t>(-1);
   mode_t permissions = 0644;
 };
+
+// Only root may give a file away; others should not lose the group with the attempt.
+uid_t owner_like(const struct stat& other) {
+  return ::geteuid() == 0 ? other.st_uid : kUnchanged;
+}
 
 // Who may read the weights may read the block, and who may write them may write it.
 Rights rights_for_block(const WriteTarget& target) {
@@ -38,7 +45,7 @@ Rights rights_for_block(const WriteTarget& target) {
   if (!target.previous || ::fstat(target.previous.get(), &status) != 0) return {};
   constexpr mode_t kReadWrite = 0666;
   constexpr mode_t kOwner = 0600;
-  return {status.st_uid, status.st_gid, (status.st_mode & kReadWrite) | kOwner};
+  return {owner_like(status), status.st_gid, (status.st_mode & kReadWrite) | kOwner};
 }
 
 // Whole from the first moment that it has the name. Another publisher may be first; then the block
@@ -94,14 +101,38 @@ int fsync_of(int descriptor) {
   return uninterrupted([&] { return system_calls().fsync(descriptor); });
 }
 
-// Whoever could not read the old file should not read the new one. Not every file system has modes.
-void keep_mode(const WriteTarget& target, const Successor& successor) {
-  struct stat status {};
-  if (!target.previous || ::fstat(target.previous.get(), &status) != 0) return;
+// Whoever could not read the old file should not read the new one, and the block's owner stays that
+// of the weights. Not every file system has owners and modes.
+void set_rights(const Successor& successor, const struct stat& like) {
   constexpr mode_t kPermissions = 0777;
-  [[maybe_unused]] const int changed =
-      ::fchmod(successor.file.descriptor(), status.st_mode & kPermissions);
+  const int file = successor.file.descriptor();
+  [[maybe_unused]] const int owned = ::fchown(file, owner_like(like), like.st_gid);
+  [[maybe_unused]] const int permitted = ::fchmod(file, like.st_mode & kPermissions);
 }
+
+// The new file with the rights of the old one, and with its own again if it does not take the
+// place after all.
+class TakenRights {
+ public:
+  TakenRights(const WriteTarget& target, const Successor& successor) : successor_(successor) {
+    struct stat old {};
+    is_taken_ = target.previous && ::fstat(target.previous.get(), &old) == 0 &&
+                ::fstat(successor.file.descriptor(), &own_) == 0;
+    if (is_taken_) set_rights(successor, old);
+  }
+  ~TakenRights() {
+    if (is_taken_) set_rights(successor_, own_);
+  }
+  TakenRights(const TakenRights&) = delete;
+  TakenRights& operator=(const TakenRights&) = delete;
+
+  void keep() { is_taken_ = false; }
+
+ private:
+  const Successor& successor_;
+  struct stat own_ {};
+  bool is_taken_ = false;
+};
 
 }  // namespace
 
@@ -164,7 +195,7 @@ Result<std::uint64_t> PublisherLock::replace(const WriteTarget& target,
     return Error(ErrorCode::kIo, concat(successor.path, ": another file has taken its name"));
   }
   const std::uint64_t before = block_.counter();
-  keep_mode(target, successor);
+  TakenRights rights(target, successor);
   if (sync && fsync_of(successor.file.descriptor()) != 0) {
     return system_error(successor.path, "cannot sync", errno);
   }
@@ -176,6 +207,7 @@ Result<std::uint64_t> PublisherLock::replace(const WriteTarget& target,
     block_.set_counter(before);
     return cannot_rename(target, successor, failure);
   }
+  rights.keep();
   // EINVAL: a file system, as CIFS, on which directories are not synced.
   const bool is_synced = !sync || fsync_of(target.directory.get()) == 0 || errno == EINVAL;
   const int failure = errno;

@@ -45,7 +45,8 @@ class PublisherLock {
   bool is_unfinished() const { return is_publishing(block_.counter()); }
   void finish(const Digest& digest_of_target);
 
-  // Gives the successor the target's name, and its permissions if there is one; `sync`: the
+  // Gives the successor the target's name, and its owner (where that is allowed) and permissions if
+  // there is one, which it loses again when this fails; `sync`: the
   // successor's bytes are on the disk before, the name afterwards. Returns the generation.
   // Errors: kIo, kInvalidArgument (another file system), the target being the old one; only when
   // the directory at last cannot be synced it is the new one, and the message says so.

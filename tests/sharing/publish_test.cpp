@@ -154,20 +154,55 @@ TEST_CASE("a block stays writable to its owner beside weights that nobody may wr
   CHECK(mode_of(dir / "m.wmap.generation") == 0644);
 }
 
-TEST_CASE("root's block belongs to whom the weights belong") {
+TEST_CASE("what root publishes belongs to whom the weights belonged, and so does the block") {
   if (::geteuid() != 0) {
     MESSAGE("SKIPPED: only root may give a file away");
     return;
   }
+  constexpr uid_t kOwner = 12'345;
+  constexpr gid_t kGroup = 23'456;
   const TempDir dir;
   write_marked(dir / "m.wmap", 1);
-  REQUIRE(::chown((dir / "m.wmap").c_str(), 12'345, 23'456) == 0);
+  REQUIRE(::chown((dir / "m.wmap").c_str(), kOwner, kGroup) == 0);
+  ::chmod((dir / "m.wmap").c_str(), 0644);
+  REQUIRE(::chown(dir.path().c_str(), kOwner, kGroup) == 0);
+  ::chmod(dir.path().c_str(), 0755);
+  for (std::int64_t mark = 2; mark < 4; ++mark) {
+    write_marked(dir / "new.wmap", mark);
+    const auto report = publish(dir / "new.wmap", dir / "m.wmap");
+    REQUIRE_MESSAGE(report, report.error().message());
+    for (const char* const name : {"m.wmap", "m.wmap.generation"}) {
+      struct stat status {};
+      REQUIRE(::stat((dir / name).c_str(), &status) == 0);
+      CHECK(status.st_uid == kOwner);
+      CHECK(status.st_gid == kGroup);
+    }
+  }
+  // A third user trusts the block, and the owner goes on.
+  CHECK(tests::exited_well(tests::in_child([&] {
+    if (::setuid(kOwner + 1) != 0) return false;
+    const auto state = generation_state(dir / "m.wmap");
+    return state && state->has_value() && !(*state)->problem && (*state)->generation == 2;
+  })));
+  CHECK(tests::exited_well(tests::in_child([&] {
+    if (::setgid(kGroup) != 0 || ::setuid(kOwner) != 0) return false;
+    write_marked(dir / "own.wmap", 4);
+    return publish(dir / "own.wmap", dir / "m.wmap").has_value();
+  })));
+}
+
+TEST_CASE("a file that does not take the place keeps its permissions") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  ::chmod((dir / "m.wmap").c_str(), 0640);
   write_marked(dir / "new.wmap", 2);
-  REQUIRE(publish(dir / "new.wmap", dir / "m.wmap"));
-  struct stat status {};
-  REQUIRE(::stat((dir / "m.wmap.generation").c_str(), &status) == 0);
-  CHECK(status.st_uid == 12'345);
-  CHECK(status.st_gid == 23'456);
+  ::chmod((dir / "new.wmap").c_str(), 0604);
+  const tests::CallSeam seam([](const tests::SeenCall& call) {
+    const bool is_ours = call.name == "rename_at" && call.entry == "m.wmap";
+    return tests::Verdict{.error = is_ours ? EIO : 0};
+  });
+  REQUIRE_FALSE(publish(dir / "new.wmap", dir / "m.wmap"));
+  CHECK(mode_of(dir / "new.wmap") == 0604);
 }
 
 TEST_CASE("what is refused changes nothing and leaves nothing") {

@@ -38,7 +38,8 @@ struct PublishReport {
 // moment, the name leads to the old file or to the new one, and a publisher that comes later goes
 // on from there. A link at `current_path` is followed: the file that it leads to is replaced, and
 // the control block lies beside that. The new file gets the permissions of the one that it
-// replaces. The same content once more is a generation, too.
+// replaces, its group, and, if root publishes, its owner. The same content once more is a
+// generation, too.
 //
 // Errors: those of WeightFile::open and verify, of the new file (kCorrupt where it is damaged);
 // kInvalidArgument: both are one file, the new one is a link, lies on another file system, or has
