@@ -88,17 +88,34 @@ Result<void> lock(const Descriptor& file,
   return system_error(target.path, "cannot lock its control block", errno);
 }
 
+Error lies_elsewhere(const WriteTarget& target, const Successor& successor) {
+  return {ErrorCode::kInvalidArgument,
+          concat(successor.path, ": lies on another file system than ", target.path,
+                 ": convert or copy it into that directory first")};
+}
+
 Error cannot_rename(const WriteTarget& target, const Successor& successor, int error_number) {
-  if (error_number == EXDEV) {
-    return {ErrorCode::kInvalidArgument,
-            concat(successor.path, ": lies on another file system than ", target.path,
-                   ": convert or copy it into that directory first")};
-  }
+  if (error_number == EXDEV) return lies_elsewhere(target, successor);
   return system_error(target.path, concat("cannot rename ", successor.path), error_number);
 }
 
 int fsync_of(int descriptor) {
   return uninterrupted([&] { return system_calls().fsync(descriptor); });
+}
+
+// The new file, and what it needs beside it with the names of that.
+Result<void> sync_all(const WriteTarget& target, const Successor& successor) {
+  if (fsync_of(successor.file.descriptor()) != 0) {
+    return system_error(successor.path, "cannot sync", errno);
+  }
+  for (const File& data_file : successor.data_files) {
+    if (fsync_of(data_file.descriptor()) == 0) continue;
+    return system_error(data_file.path(), "cannot sync", errno);
+  }
+  if (successor.data_files.empty() || fsync_of(target.directory.get()) == 0 || errno == EINVAL) {
+    return {};
+  }
+  return system_error(target.path, "cannot sync its directory", errno);
 }
 
 // Whoever could not read the old file should not read the new one, and the block's owner stays that
@@ -148,7 +165,17 @@ Result<Successor> Successor::open(const std::string& path) {
   if (!place) return place.error();
   auto file = File::open_in(place->directory.get(), place->name, path);
   if (!file) return file.error();
-  return Successor{path, std::move(place->directory), std::move(place->name), std::move(*file)};
+  return Successor{path, std::move(place->directory), std::move(place->name), std::move(*file), {}};
+}
+
+// The directories tell: on overlay a file's device may be another one than its directory's.
+Result<void> Successor::check_file_system(const WriteTarget& target) const {
+  struct stat from {};
+  struct stat to {};
+  const bool is_known =
+      ::fstat(directory.get(), &from) == 0 && ::fstat(target.directory.get(), &to) == 0;
+  if (is_known && from.st_dev != to.st_dev) return lies_elsewhere(target, *this);
+  return {};
 }
 
 bool Successor::has_its_name() const {
@@ -181,10 +208,33 @@ Result<PublisherLock> PublisherLock::take(const WriteTarget& target, IfHeld if_h
   return busy(target);
 }
 
+Result<void> PublisherLock::check_held(const WriteTarget& target) const {
+  if (target.carries(control_block_name(target.name), file_)) return {};
+  return Error(ErrorCode::kIo,
+               concat(target.path,
+                      ": leads elsewhere than when its publisher began, or its control block was "
+                      "removed: publish anew"));
+}
+
+bool PublisherLock::knows_current() const {
+  return block_.digest(generation()) != Digest{};
+}
+
+void PublisherLock::tell_current(const Digest& digest) {
+  block_.set_digest(generation(), digest);
+}
+
 void PublisherLock::finish(const Digest& digest_of_target) {
   const std::uint64_t counter = block_.counter() + 1;
   block_.set_digest(generation_of(counter), digest_of_target);
   block_.set_counter(counter);
+}
+
+Error PublisherLock::tell_stranger(const WriteTarget& target, const Successor& successor) {
+  finish(Digest{});
+  return {ErrorCode::kIo, concat(target.path, ": another file took the name ", successor.path,
+                                 " or this one meanwhile, and may now be in its place, unverified: "
+                                 "publish again")};
 }
 
 Result<std::uint64_t> PublisherLock::replace(const WriteTarget& target,
@@ -196,8 +246,9 @@ Result<std::uint64_t> PublisherLock::replace(const WriteTarget& target,
   }
   const std::uint64_t before = block_.counter();
   TakenRights rights(target, successor);
-  if (sync && fsync_of(successor.file.descriptor()) != 0) {
-    return system_error(successor.path, "cannot sync", errno);
+  if (sync) {
+    const Result<void> synced = sync_all(target, successor);
+    if (!synced) return synced.error();
   }
   block_.set_digest(generation_of(before) + 1, digest);
   block_.set_counter(before + 1);
@@ -211,6 +262,10 @@ Result<std::uint64_t> PublisherLock::replace(const WriteTarget& target,
   // EINVAL: a file system, as CIFS, on which directories are not synced.
   const bool is_synced = !sync || fsync_of(target.directory.get()) == 0 || errno == EINVAL;
   const int failure = errno;
+  const auto in_place = target.identity_of(target.name);
+  if (!in_place || *in_place != successor.file.identity()) {
+    return tell_stranger(target, successor);
+  }
   block_.set_counter(before + 2);
   if (is_synced) return generation_of(before) + 1;
   return system_error(target.path, "is published, but its directory cannot be synced", failure);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "weightmap/digest.h"
 #include "weightmap/result.h"
@@ -21,9 +22,13 @@ struct Successor {
   Descriptor directory;
   std::string name;
   File file;
+  std::vector<File> data_files;  // that it needs beside it, to be synced with it
 
   // Errors: kNotFound, kIo; kInvalidArgument: no regular file, or a link to one.
   static Result<Successor> open(const std::string& path);
+
+  // Error: kInvalidArgument, a rename to there cannot be.
+  Result<void> check_file_system(const WriteTarget& target) const;
 
   bool has_its_name() const;  // no other file took it since
 };
@@ -41,6 +46,15 @@ class PublisherLock {
   // That of the last publish that was completed.
   std::uint64_t generation() const { return generation_of(block_.counter()); }
 
+  // Whether this is the lock of what has the target's name now. Error: kIo, it is not: a link was
+  // turned since, or the block removed.
+  Result<void> check_held(const WriteTarget& target) const;
+
+  // The digest of the file that is there before the first publish, or came without one. Readers
+  // need it to tell that file from the next one.
+  bool knows_current() const;
+  void tell_current(const Digest& digest);
+
   // A publisher died at work: what it left, old or new, becomes a generation.
   bool is_unfinished() const { return is_publishing(block_.counter()); }
   void finish(const Digest& digest_of_target);
@@ -49,8 +63,9 @@ class PublisherLock {
   // there is one, which it loses again when this fails; `sync`: the
   // successor's bytes are on the disk before, the name afterwards. Returns the generation.
   // Errors: kIo, kInvalidArgument (another file system), the target being the old one; only when
-  // the directory at last cannot be synced it is the new one, and the message says so.
-  // REQUIRES: !is_unfinished(), and that `target` is that of take(), resolved anew.
+  // the directory at last cannot be synced it is the new one, and the message says so; and when
+  // another file came under one of the names at the last moment it may be that one.
+  // REQUIRES: !is_unfinished(), and check_held(target).
   Result<std::uint64_t> replace(const WriteTarget& target,
                                 const Successor& successor,
                                 const Digest& digest,
@@ -58,6 +73,7 @@ class PublisherLock {
 
  private:
   PublisherLock(Descriptor file, ControlBlock block);
+  Error tell_stranger(const WriteTarget& target, const Successor& successor);
 
   Descriptor file_;
   ControlBlock block_;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/text.h"
 #include "io/publisher_lock.h"
@@ -19,7 +20,7 @@ namespace {
 // A file that may be published.
 struct Candidate {
   io::Successor successor;
-  Digest digest;
+  WeightFile file;
   std::uint64_t verified_bytes = 0;
 };
 
@@ -71,20 +72,36 @@ Result<void> check_not_replaced(const io::Successor& successor,
 
 Result<void> check_data_files(const WeightFile& file,
                               const io::Successor& successor,
-                              const std::string& current_path) {
-  const auto target = io::WriteTarget::resolve(current_path);
-  if (!target) return target.error();
+                              const io::WriteTarget& target) {
   for (const DataFileInfo& data_file : file.data_files()) {
     if (data_file.name.empty()) continue;
     const std::string name(data_file.name);
-    for (const std::string& path : {current_path, target->real}) {
+    for (const std::string& path : {target.path, target.real}) {
       Result<void> beside = check_directory(successor, path, name);
       if (!beside) return beside;
     }
-    Result<void> stays = check_not_replaced(successor, *target, name);
+    Result<void> stays = check_not_replaced(successor, target, name);
     if (!stays) return stays;
   }
   return {};
+}
+
+Result<void> check_fits(const WeightFile& file,
+                        const io::Successor& successor,
+                        const io::WriteTarget& target) {
+  Result<void> fits = check_current(successor, target.path);
+  if (fits) fits = check_data_files(file, successor, target);
+  return fits;
+}
+
+// Which of them have to be on the disk before the file counts on them.
+std::vector<io::File> data_files_of(const WeightFile& file) {
+  std::vector<io::File> files;
+  for (const OpenedFile& sibling : state_of(file).siblings) {
+    if (sibling.mapped != nullptr && sibling.mapped->file())
+      files.push_back(*sibling.mapped->file());
+  }
+  return files;
 }
 
 Result<std::uint64_t> verify_all(const WeightFile& file, const PublishOptions& options) {
@@ -105,12 +122,15 @@ Result<Candidate> check_new(const std::string& new_path,
   if (!successor) return successor.error();
   const auto file = WeightFile::open(new_path);
   if (!file) return file.error();
-  Result<void> fits = check_current(*successor, current_path);
-  if (fits) fits = check_data_files(*file, *successor, current_path);
+  const auto target = io::WriteTarget::resolve(current_path);
+  if (!target) return target.error();
+  Result<void> fits = check_fits(*file, *successor, *target);
+  if (fits) fits = successor->check_file_system(*target);
   if (!fits) return fits.error();
   const auto verified_bytes = verify_all(*file, options);
   if (!verified_bytes) return verified_bytes.error();
-  return Candidate{std::move(*successor), file->digest(), *verified_bytes};
+  successor->data_files = data_files_of(*file);
+  return Candidate{std::move(*successor), *file, *verified_bytes};
 }
 
 // Zero where nothing is there, or no weight file.
@@ -119,20 +139,30 @@ Digest digest_at(const std::string& path) {
   return file ? file->digest() : Digest{};
 }
 
+// Without it a reader that looks in the midst of the next publish would take the old file for the
+// new one.
+void tell_old_file(io::PublisherLock& lock, const std::string& current_path) {
+  if (!lock.knows_current()) lock.tell_current(digest_at(current_path));
+}
+
+// What was true before the file was verified and the lock waited for is asked again.
 Result<PublishReport> put_in_place(io::PublisherLock& lock,
                                    const Candidate& candidate,
                                    const std::string& current_path,
                                    const PublishOptions& options) {
   const auto target = io::WriteTarget::resolve(current_path);
   if (!target) return target.error();
+  Result<void> fits = lock.check_held(*target);
+  if (fits) fits = check_fits(candidate.file, candidate.successor, *target);
+  if (!fits) return fits.error();
   PublishReport report{.replaced = target->previous_identity.has_value(),
                        .healed = lock.is_unfinished(),
                        .file_bytes = candidate.successor.file.size_bytes(),
                        .verified_bytes = candidate.verified_bytes,
-                       .digest = candidate.digest};
+                       .digest = candidate.file.digest()};
   if (report.healed) lock.finish(digest_at(current_path));
-  const auto generation =
-      lock.replace(*target, candidate.successor, candidate.digest, options.sync);
+  tell_old_file(lock, current_path);
+  const auto generation = lock.replace(*target, candidate.successor, report.digest, options.sync);
   if (!generation) return generation.error();
   report.generation = *generation;
   return report;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "weightmap/publish.h"
 
+#include <algorithm>
+#include <atomic>
 #include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -14,6 +17,7 @@
 #include <doctest/doctest.h>
 
 #include "weightmap/generation.h"
+#include "weightmap/live.h"
 
 #include "io/call_seam.h"
 #include "sharing/generations.h"
@@ -205,6 +209,128 @@ TEST_CASE("a file that does not take the place keeps its permissions") {
   CHECK(mode_of(dir / "new.wmap") == 0604);
 }
 
+TEST_CASE("in the midst of a first publish the old file is not taken for the new one") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  write_marked(dir / "new.wmap", 2);
+  std::optional<std::uint64_t> old_number;
+  const tests::CallSeam seam([&](const tests::SeenCall& call) {
+    if (call.name == "rename_at" && call.entry == "m.wmap") {
+      const auto reader = LiveFile::open(dir / "m.wmap");
+      if (reader && tests::mark_of(reader->current()->file) == 1) {
+        old_number = reader->current()->generation;
+      }
+    }
+    return tests::Verdict{};
+  });
+  REQUIRE(publish(dir / "new.wmap", dir / "m.wmap"));
+  CHECK(old_number == 0);
+  CHECK(LiveFile::open(dir / "m.wmap")->current()->generation == 1);
+}
+
+TEST_CASE("what came to the name while the lock was waited for is not replaced if it must not be") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  write_marked(dir / "new.wmap", 2);
+  tests::write_file(dir / "text", "no weights");
+  const tests::CallSeam seam([&](const tests::SeenCall& call) {
+    if (call.name == "flock" && std::filesystem::exists(dir / "text")) {
+      std::filesystem::rename(dir / "text", dir / "m.wmap");
+    }
+    return tests::Verdict{};
+  });
+  const auto report = publish(dir / "new.wmap", dir / "m.wmap");
+  REQUIRE_FALSE(report);
+  CHECK(report.error().code() == ErrorCode::kExists);
+  CHECK(tests::read_file(dir / "m.wmap") == "no weights");
+}
+
+TEST_CASE("a publisher is that of one file: not of where a link leads later, nor of a new block") {
+  const TempDir dir;
+  for (const char* const version : {"v1", "v2"}) {
+    std::filesystem::create_directory(dir / version);
+    write_marked(dir / version + "/m.wmap", 1);
+  }
+  std::filesystem::create_symlink("v1/m.wmap", dir / "now.wmap");
+  auto publisher = Publisher::open(dir / "now.wmap");
+  REQUIRE(publisher);
+  const auto check_not_held = [&] {
+    write_marked(dir / "new.wmap", 2);
+    const auto report = publisher->publish(dir / "new.wmap");
+    REQUIRE_FALSE(report);
+    CHECK(report.error().code() == ErrorCode::kIo);
+    CHECK_MESSAGE(report.error().message().find("leads elsewhere") != std::string::npos,
+                  report.error().message());
+  };
+  std::filesystem::remove(dir / "now.wmap");
+  std::filesystem::create_symlink("v2/m.wmap", dir / "now.wmap");
+  check_not_held();
+  CHECK(mark_at(dir / "v2/m.wmap") == 1);
+
+  std::filesystem::remove(dir / "now.wmap");
+  std::filesystem::create_symlink("v1/m.wmap", dir / "now.wmap");
+  CHECK(publisher->publish(dir / "new.wmap"));
+  std::filesystem::remove(dir / "v1/m.wmap.generation");
+  const auto other = Publisher::open(dir / "now.wmap");
+  REQUIRE(other);
+  check_not_held();
+}
+
+TEST_CASE("the data files of a new file are on the disk before it takes its place") {
+  const TempDir dir;
+  write_marked(dir / "base.wmap", 1);
+  write_marked(dir / "m.wmap", 2);
+  const auto inode_of = [](const std::string& path) {
+    struct stat status {};
+    return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+  };
+  for (const bool sync : {true, false}) {
+    CAPTURE(sync);
+    write_referring(dir / "delta.wmap", dir / "base.wmap", "base.wmap");
+    std::vector<ino_t> synced;
+    const tests::CallSeam seam([&](const tests::SeenCall& call) {
+      struct stat status {};
+      if (call.name == "fsync" && ::fstat(call.descriptor, &status) == 0)
+        synced.push_back(status.st_ino);
+      if (call.name == "rename_at") {
+        CHECK((std::ranges::count(synced, inode_of(dir / "base.wmap")) == 1) == sync);
+        CHECK((std::ranges::count(synced, inode_of(dir.path())) > 0) == sync);
+      }
+      return tests::Verdict{};
+    });
+    auto publisher = Publisher::open(dir / "m.wmap", {.sync = sync});
+    REQUIRE(publisher);
+    synced.clear();  // of the block
+    REQUIRE(publisher->publish(dir / "delta.wmap"));
+    CHECK(seam.all("rename_at").size() == 1);
+  }
+}
+
+TEST_CASE("another file that gets the new one's name at the last moment is told") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  write_marked(dir / "new.wmap", 2);
+  write_marked(dir / "stranger.wmap", 9);
+  {
+    const tests::CallSeam seam([&](const tests::SeenCall& call) {
+      if (call.name == "rename_at" && call.entry == "m.wmap")
+        std::filesystem::rename(dir / "stranger.wmap", dir / "new.wmap");
+      return tests::Verdict{};
+    });
+    const auto report = publish(dir / "new.wmap", dir / "m.wmap");
+    REQUIRE_FALSE(report);
+    CHECK(report.error().code() == ErrorCode::kIo);
+    CHECK(report.error().message().find("unverified") != std::string::npos);
+  }
+  CHECK(mark_at(dir / "m.wmap") == 9);
+  CHECK(generation_at(dir / "m.wmap") == 1);
+  CHECK((*generation_state(dir / "m.wmap"))->digest == Digest{});
+  write_marked(dir / "new.wmap", 3);
+  const auto next = publish(dir / "new.wmap", dir / "m.wmap");
+  REQUIRE(next);
+  CHECK(next->generation == 2);
+}
+
 TEST_CASE("what is refused changes nothing and leaves nothing") {
   const TempDir dir;
   const std::string current = dir / "m.wmap";
@@ -308,6 +434,26 @@ TEST_CASE("another file system is told as such") {
   CHECK(generation_at(dir / "m.wmap") == 0);
 }
 
+TEST_CASE("another file system is told before anything is made") {
+  const TempDir dir;
+  const std::string elsewhere = "/dev/shm/weightmap-" + std::to_string(::getpid()) + ".wmap";
+  struct stat here {};
+  struct stat there {};
+  REQUIRE(::stat(dir.path().c_str(), &here) == 0);
+  if (::stat("/dev/shm", &there) != 0 || here.st_dev == there.st_dev) {
+    MESSAGE("SKIPPED: there is no second file system at /dev/shm");
+    return;
+  }
+  write_marked(dir / "m.wmap", 1);
+  ::chmod((dir / "m.wmap").c_str(), 0640);
+  write_marked(elsewhere, 2);
+  ::chmod(elsewhere.c_str(), 0604);
+  check_refused(elsewhere, dir / "m.wmap", ErrorCode::kInvalidArgument,
+                "lies on another file system");
+  CHECK(mode_of(elsewhere) == 0604);
+  std::filesystem::remove(elsewhere);
+}
+
 TEST_CASE("while one publishes another is refused, or waits") {
   const TempDir dir;
   write_marked(dir / "new.wmap", 1);
@@ -319,17 +465,29 @@ TEST_CASE("while one publishes another is refused, or waits") {
   CHECK(second.error().message() == dir / "m.wmap" + ": another process is publishing it");
   CHECK(std::filesystem::exists(dir / "new.wmap"));
 
-  std::thread waiting([&] {
-    const auto third = publish(dir / "new.wmap", dir / "m.wmap", {.wait_for_other = true});
-    REQUIRE(third);
-    CHECK(third->generation == 3);
+  std::atomic<bool> asks_for_lock = false;
+  const tests::CallSeam seam([&](const tests::SeenCall& call) {
+    if (call.name == "flock" && call.flags == LOCK_EX) asks_for_lock = true;
+    return tests::Verdict{};
   });
+  std::optional<Result<PublishReport>> third;
+  std::atomic<bool> has_published = false;
+  std::thread waiting([&] {
+    third.emplace(publish(dir / "new.wmap", dir / "m.wmap", {.wait_for_other = true}));
+    has_published = true;
+  });
+  while (!asks_for_lock && !has_published)
+    std::this_thread::yield();
   for (std::int64_t mark = 10; mark < 12; ++mark) {
     write_marked(dir / "mine.wmap", mark);
-    REQUIRE((**first).publish(dir / "mine.wmap"));
+    CHECK((**first).publish(dir / "mine.wmap"));
+    CHECK_FALSE(has_published);
   }
   first.reset();
   waiting.join();
+  CHECK(asks_for_lock);
+  REQUIRE(*third);
+  CHECK((*third)->generation == 3);
   CHECK(mark_at(dir / "m.wmap") == 1);
 }
 
