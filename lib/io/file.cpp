@@ -45,10 +45,17 @@ FileState state_of(const struct stat& status) {
 
 }  // namespace
 
-Result<FileIdentity> identity_at(const std::string& path) {
+Result<FoundFile> file_at(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return system_error(path, "cannot stat", errno);
-  return FileIdentity{.device = status.st_dev, .inode = status.st_ino};
+  return FoundFile{.identity = {.device = status.st_dev, .inode = status.st_ino},
+                   .state = state_of(status)};
+}
+
+Result<FileIdentity> identity_at(const std::string& path) {
+  const Result<FoundFile> found = file_at(path);
+  if (!found) return found.error();
+  return found->identity;
 }
 
 File::File(Descriptor descriptor, std::string path)

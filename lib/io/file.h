@@ -27,7 +27,15 @@ struct FileState {
   friend bool operator==(const FileState&, const FileState&) = default;
 };
 
+// A file that nobody holds may go, and another one get its inode: then the state tells.
+struct FoundFile {
+  FileIdentity identity;
+  FileState state;
+  friend bool operator==(const FoundFile&, const FoundFile&) = default;
+};
+
 // Of what the path leads to now. Errors: kNotFound, kIo.
+Result<FoundFile> file_at(const std::string& path);
 Result<FileIdentity> identity_at(const std::string& path);
 
 // A regular file, open for reading. Owns its descriptor, which no child process inherits, together

@@ -17,12 +17,17 @@ namespace weightmap {
 namespace {
 
 using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
 
 // A waiter looks at path and block now and then, whether it is woken or not: the publisher may have
 // died, the file may have come without one, or there is no block.
 constexpr milliseconds kSlice{100};
 constexpr milliseconds kShortSlice{20};
 constexpr int kAttempts = 100;
+
+// A block that was removed says nothing any more: now and then it is looked for whether it is
+// there.
+constexpr std::chrono::seconds kBlockIsKnown{1};
 
 // While the next generation is being published, the file is that one or the one before.
 std::uint64_t number_of(const io::ControlBlock& block, std::uint64_t counter, const Digest& found) {
@@ -31,9 +36,9 @@ std::uint64_t number_of(const io::ControlBlock& block, std::uint64_t counter, co
   return found == block.digest(last) ? last : last + 1;
 }
 
-// What another attempt may find mended, with the file being the same.
+// What another attempt may find mended, with the file being the same: all but what its bytes say.
 bool may_pass(const Error& error) {
-  return error.code() == ErrorCode::kIo || error.code() == ErrorCode::kNotFound;
+  return error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kWrongKind;
 }
 
 }  // namespace
@@ -46,31 +51,35 @@ struct LiveFile::State {
       : path(std::move(weight_file)), options(std::move(live_options)) {}
 
   bool is_current() const { return block && is_settled && block->counter() == seen; }
+  bool is_block_due() const { return Clock::now() - block_found >= kBlockIsKnown; }
 
   // REQUIRES: `looking` is held. Errors: why the file that is there is not in service.
   Result<void> look(Look how);
 
+  void look_now();  // REQUIRES: `looking` is held
   void find_block();
   std::uint64_t counter() const { return block ? block->counter() : 0; }
-  Error refuse(const Error& why, const std::optional<io::FileIdentity>& which, std::uint64_t at);
+  Error refuse(const Error& why, const std::optional<io::FoundFile>& which, std::uint64_t at);
   void accept(const WeightFile& file, std::uint64_t number, std::uint64_t at);
 
   std::shared_ptr<const FileGeneration> in_service() const;
   std::shared_ptr<const FileGeneration> wait_for_next(std::uint64_t generation,
                                                       milliseconds at_most);
   void pause(milliseconds at_most) const;
-  void watch(const std::stop_token& stop);
+  // Calls back with what comes after that generation.
+  void watch(const std::stop_token& stop, std::uint64_t generation);
 
   const std::string path;
   const LiveOptions options;
 
   std::mutex looking;  // one thread at a time; its own are these:
   std::optional<io::FileIdentity> present;
-  std::optional<io::FileIdentity> refused;
+  std::optional<io::FoundFile> refused;
 
   mutable std::mutex mutex;  // held for moments; guards what `looking` alone may change:
   std::shared_ptr<const FileGeneration> newest;
   std::shared_ptr<const io::ControlBlock> block;
+  Clock::time_point block_found;
   std::uint64_t seen = 0;  // the counter when the path was looked at
   bool is_settled = false;
   std::optional<Error> error;
@@ -84,11 +93,12 @@ Result<void> LiveFile::State::look(Look how) {
   if (how != Look::kPath || !block) find_block();
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const std::uint64_t before = counter();
-    const Result<io::FileIdentity> found = io::identity_at(path);
+    const Result<io::FoundFile> found = io::file_at(path);
     if (!found) return refuse(found.error(), std::nullopt, before);
-    if (how != Look::kAgain && refused == *found) return refuse(*error, *found, before);
+    const bool is_known = refused == *found && before == seen;
+    if (how != Look::kAgain && is_known) return refuse(*error, *found, before);
     const Result<WeightFile> file =
-        present == *found ? newest->file : WeightFile::open(path, options.open);
+        present == found->identity ? newest->file : WeightFile::open(path, options.open);
     // The digest that tells is that generation's until the counter has moved.
     const std::uint64_t number = block && file ? number_of(*block, before, file->digest()) : 0;
     if (counter() != before) continue;
@@ -98,6 +108,13 @@ Result<void> LiveFile::State::look(Look how) {
   }
   return refuse({ErrorCode::kIo, concat(path, ": is replaced faster than it can be opened")},
                 std::nullopt, seen);
+}
+
+// A block that is still there and says that nothing has changed is all that is looked at.
+void LiveFile::State::look_now() {
+  if (block && is_block_due()) find_block();
+  if (is_current()) return;
+  [[maybe_unused]] const Result<void> looked = look(Look::kPath);  // kept as `error`
 }
 
 void LiveFile::State::find_block() {
@@ -110,10 +127,11 @@ void LiveFile::State::find_block() {
   const std::scoped_lock lock(mutex);
   is_settled = is_settled && now == block;
   block.swap(now);
+  block_found = Clock::now();
 }
 
 Error LiveFile::State::refuse(const Error& why,
-                              const std::optional<io::FileIdentity>& which,
+                              const std::optional<io::FoundFile>& which,
                               std::uint64_t at) {
   Error kept = why;
   refused = may_pass(kept) ? std::nullopt : which;
@@ -177,8 +195,7 @@ void LiveFile::State::pause(milliseconds at_most) const {
   }
 }
 
-void LiveFile::State::watch(const std::stop_token& stop) {
-  std::uint64_t generation = in_service()->generation;
+void LiveFile::State::watch(const std::stop_token& stop, std::uint64_t generation) {
   while (!stop.stop_requested()) {
     const auto next = wait_for_next(generation, kSlice);
     if (next == nullptr) continue;
@@ -210,12 +227,10 @@ const std::string& LiveFile::path() const {
 std::shared_ptr<const FileGeneration> LiveFile::current() const {
   {
     const std::scoped_lock lock(state_->mutex);
-    if (state_->is_current()) return state_->newest;
+    if (state_->is_current() && !state_->is_block_due()) return state_->newest;
   }
   const std::unique_lock looking(state_->looking, std::try_to_lock);
-  if (looking) {
-    [[maybe_unused]] const Result<void> looked = state_->look(State::Look::kPath);
-  }
+  if (looking) state_->look_now();
   return state_->in_service();
 }
 
@@ -240,8 +255,10 @@ void LiveFile::on_change(Callback callback) {
   const std::scoped_lock lock(state_->callbacks_mutex);
   state_->callbacks.push_back(std::move(callback));
   if (state_->watcher.joinable()) return;
+  // Looked up here: what is opened before the thread runs is one of those that it calls with.
   state_->watcher =
-      std::jthread([state = state_.get()](const std::stop_token& stop) { state->watch(stop); });
+      std::jthread([state = state_.get(), generation = state_->in_service()->generation](
+                       const std::stop_token& stop) { state->watch(stop, generation); });
 }
 
 }  // namespace weightmap

@@ -3,8 +3,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <future>
 #include <limits>
 #include <mutex>
+#include <sched.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -87,10 +89,14 @@ TEST_CASE("where nothing changed there is no system call, and no other object") 
   const auto first = live.current();
   // Were the path asked, this would be seen: the file is gone from there.
   std::filesystem::rename(dir / "m.wmap", dir / "away.wmap");
-  const tests::CallSeam seam;
-  for (int i = 0; i < 1000; ++i)
-    CHECK(live.current() == first);
-  CHECK(seam.seen.empty());
+  std::size_t quiet = 0;
+  for (int round = 0; round < 10; ++round) {
+    const tests::CallSeam seam;
+    for (int i = 0; i < 100; ++i)
+      CHECK(live.current() == first);
+    quiet += seam.seen.empty() ? 1 : 0;
+  }
+  CHECK(quiet > 0);  // now and then the block is looked for
   CHECK_FALSE(live.last_error());
 }
 
@@ -145,7 +151,7 @@ TEST_CASE("a published file that does not open is tried once, and again when ask
   {
     const tests::CallSeam seam;
     CHECK(mark_of(live.current()->file) == 1);
-    CHECK(seam.seen.empty());
+    CHECK(seam.all("pread").empty());
   }
   tests::write_file(dir / "m.wmap", whole);
   CHECK(mark_of(live.current()->file) == 1);
@@ -153,6 +159,59 @@ TEST_CASE("a published file that does not open is tried once, and again when ask
   REQUIRE(again);
   CHECK(mark_of((*again)->file) == 2);
   CHECK(live.current() == *again);
+}
+
+TEST_CASE("a file that was refused is told from a later one that gets its inode") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  write_marked(dir / "good.wmap", 2);
+  const LiveFile live = open_live(dir / "m.wmap");
+  tests::write_file(dir / "text", "no weights");
+  std::filesystem::rename(dir / "text", dir / "m.wmap");
+  CHECK(mark_of(live.current()->file) == 1);
+  CHECK(live.last_error()->code() == ErrorCode::kWrongKind);
+  tests::write_file(dir / "m.wmap", tests::read_file(dir / "good.wmap"));  // the same inode
+  CHECK(mark_of(live.current()->file) == 2);
+  CHECK_FALSE(live.last_error());
+}
+
+TEST_CASE("what is published is opened, even if it looks as one that was refused") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  publish_mark(dir, 2);
+  const std::string whole = tests::read_file(dir / "m.wmap");
+  const auto time = std::filesystem::last_write_time(dir / "m.wmap");
+  const auto write_at_that_time = [&](const std::string& path, const std::string& bytes) {
+    tests::write_file(path, bytes);
+    std::filesystem::last_write_time(path, time);
+  };
+  write_at_that_time(dir / "m.wmap", std::string(whole.size(), '\0'));
+  CHECK(mark_of(live.current()->file) == 1);
+  REQUIRE(live.last_error());
+  std::filesystem::rename(dir / "m.wmap", dir / "new.wmap");
+  write_at_that_time(dir / "new.wmap", whole);
+  REQUIRE(publish(dir / "new.wmap", dir / "m.wmap"));
+  CHECK(std::filesystem::last_write_time(dir / "m.wmap") == time);
+  CHECK(mark_of(live.current()->file) == 2);
+}
+
+TEST_CASE("what was cancelled is tried again") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  bool goes_on = true;
+  LiveOptions options;
+  options.open.prefault = Prefault::kBeforeReturn;
+  options.open.progress = [&](auto, auto) { return goes_on; };
+  const auto live = LiveFile::open(dir / "m.wmap", options);
+  REQUIRE(live);
+  publish_mark(dir, 2);
+  goes_on = false;
+  CHECK(mark_of(live->current()->file) == 1);
+  REQUIRE(live->last_error());
+  CHECK(live->last_error()->code() == ErrorCode::kCancelled);
+  goes_on = true;
+  CHECK(mark_of(live->current()->file) == 2);
 }
 
 TEST_CASE("an error that may pass is tried again") {
@@ -247,6 +306,19 @@ TEST_CASE("a block that is removed, and made anew, is found again") {
   CHECK(mark_of(live.current()->file) == 4);
 }
 
+TEST_CASE("who only looks finds a block that was made anew, too") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const LiveFile live = open_live(dir / "m.wmap");
+  std::filesystem::remove(dir / "m.wmap.generation");
+  publish_mark(dir, 2);
+  publish_mark(dir, 3);
+  constexpr int kTries = 6000;  // a minute, where a second is enough
+  for (int i = 0; i < kTries && mark_of(live.current()->file) != 3; ++i)
+    std::this_thread::sleep_for(milliseconds(10));
+  CHECK(mark_of(live.current()->file) == 3);
+}
+
 TEST_CASE("waiting ends with the next generation, or with the time") {
   const TempDir dir;
   publish_mark(dir, 1);
@@ -315,6 +387,34 @@ TEST_CASE("callbacks come from a thread that ends with the file") {
   CHECK(second == 5);
   publish_mark(dir, 7);
   CHECK(marks.back() == 6);
+}
+
+TEST_CASE("a callback gets what is published before its thread runs") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  // On one processor the new thread waits for this one.
+  cpu_set_t all;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  REQUIRE(::sched_getaffinity(0, sizeof all, &all) == 0);
+  for (std::size_t cpu = 0; CPU_COUNT(&one) == 0; ++cpu) {
+    if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+  }
+  REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
+  for (std::int64_t mark = 2; mark < 12; ++mark) {
+    LiveFile live = open_live(dir / "m.wmap");
+    write_marked(dir / "new.wmap", mark);
+    std::promise<std::int64_t> called;
+    live.on_change([&](const auto& next) { called.set_value(*mark_of(next->file)); });
+    CHECK(publish(dir / "new.wmap", dir / "m.wmap", {.verify = false, .sync = false}));
+    CHECK(mark_of(live.current()->file) == mark);
+    std::future<std::int64_t> seen = called.get_future();
+    const bool is_called = seen.wait_for(std::chrono::seconds(30)) == std::future_status::ready;
+    CHECK(is_called);
+    if (!is_called) break;
+    CHECK(seen.get() == mark);
+  }
+  CHECK(::sched_setaffinity(0, sizeof all, &all) == 0);
 }
 
 TEST_CASE("a child made by fork reads what its parent opened, and follows on its own") {
