@@ -16,6 +16,8 @@ namespace {
 struct Fitted {
   std::unique_ptr<Module> module;
   std::optional<BindPlan> plan;
+  std::uint64_t served =
+      0;  // of a module that is kept: how many files were, with that it is bound to
 };
 
 // A slot that a bind passes over keeps what it had: in a module that was bound before, bytes of
@@ -47,47 +49,73 @@ class Workshop {
 
   // The file that modules which come back are bound to, so that they hold no older one.
   void serve(const WeightFile& file);
-  void take_back(Fitted fitted);
+  void take_back(std::unique_ptr<Fitted> fitted);
   void close();
 
  private:
+  std::unique_ptr<Fitted> take_spare();
+  void keep(std::unique_ptr<Fitted> fitted);
+
   const LoadOptions options_;
   const LiveModule::Factory make_;
   std::mutex mutex_;
   std::optional<WeightFile> serving_;
-  std::optional<Fitted> spare_;  // bound to `serving_`
+  std::uint64_t served_ = 0;
+  std::unique_ptr<Fitted> spare_;  // bound to `serving_`
 };
 
+// Modules are bound without the lock: their load hooks may end the use of another one.
 Result<LoadReport> Workshop::bind_one(Fitted& fitted, const WeightFile& file) {
-  std::unique_lock lock(mutex_);
-  if (spare_) {
-    LoadReport report = bind_fitted(*spare_, file, options_);
-    if (!report.ok()) return report;
-    fitted = *std::exchange(spare_, std::nullopt);
+  if (std::unique_ptr<Fitted> spare = take_spare()) {
+    LoadReport report = bind_fitted(*spare, file, options_);
+    if (!report.ok()) {
+      keep(std::move(spare));
+      return report;
+    }
+    fitted = std::move(*spare);
     if (!leaves_slots(report)) return report;
   }
-  lock.unlock();
-  fitted = {make_(), {}};
+  fitted = {make_(), {}, 0};
   if (fitted.module != nullptr) return bind_fitted(fitted, file, options_);
   return Error(ErrorCode::kInvalidArgument, concat(file.path(), ": there is no module to bind"));
 }
 
-void Workshop::serve(const WeightFile& file) {
+// What goes, in these, goes after the lock: destructors are the user's, too.
+std::unique_ptr<Fitted> Workshop::take_spare() {
   const std::scoped_lock lock(mutex_);
-  serving_ = file;
+  return std::move(spare_);
 }
 
-void Workshop::take_back(Fitted fitted) {
+void Workshop::keep(std::unique_ptr<Fitted> fitted) {
   const std::scoped_lock lock(mutex_);
+  if (!spare_ && serving_ && fitted->served == served_) spare_.swap(fitted);
+}
+
+void Workshop::serve(const WeightFile& file) {
+  std::unique_ptr<Fitted> bound_to_an_older;
+  std::optional<WeightFile> now(file);
+  const std::scoped_lock lock(mutex_);
+  serving_.swap(now);
+  ++served_;
+  bound_to_an_older.swap(spare_);
+}
+
+void Workshop::take_back(std::unique_ptr<Fitted> fitted) {
+  std::unique_lock lock(mutex_);
   if (spare_ || !serving_) return;
-  const LoadReport report = bind_fitted(fitted, *serving_, options_);
-  if (report.ok() && !leaves_slots(report)) spare_ = std::move(fitted);
+  const WeightFile file = *serving_;
+  fitted->served = served_;
+  lock.unlock();
+  const LoadReport report = bind_fitted(*fitted, file, options_);
+  if (report.ok() && !leaves_slots(report)) keep(std::move(fitted));
 }
 
 void Workshop::close() {
+  std::unique_ptr<Fitted> kept;
+  std::optional<WeightFile> file;
   const std::scoped_lock lock(mutex_);
-  spare_.reset();
-  serving_.reset();
+  kept.swap(spare_);
+  file.swap(serving_);
 }
 
 // Ends the use of a module.
@@ -96,7 +124,9 @@ struct Retire {
   std::optional<BindPlan> plan;
 
   void operator()(LiveModule::Bound* bound) {
-    Fitted fitted{std::move(bound->module), std::move(plan)};
+    auto fitted = std::make_unique<Fitted>();
+    fitted->module = std::move(bound->module);
+    fitted->plan = std::move(plan);
     delete bound;
     workshop->take_back(std::move(fitted));
   }

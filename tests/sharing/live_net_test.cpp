@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -216,6 +218,32 @@ TEST_CASE("nets of a factory, with a prefix, and with hooks that no plan can ask
   publish_mark(dir, 2);
   CHECK(mark_in(live->current()) == 2);
   CHECK(calls >= 2);
+}
+
+struct HookedNet : MarkedNet {
+  HookedNet() {
+    register_load_state_dict_pre_hook([](Module&, LoadStep&) {
+      if (on_load) on_load();
+    });
+  }
+  static inline std::function<void()> on_load;
+};
+
+TEST_CASE("a load hook may let go of the last net of a generation") {
+  const TempDir dir;
+  publish_mark(dir, 1);
+  const auto live = open_live<HookedNet>(dir);
+  std::optional<LiveNet<HookedNet>> held(live.current());
+  for (std::int64_t mark = 2; mark < 4; ++mark) {
+    publish_mark(dir, mark);
+    CHECK(mark_in(live.current()) == mark);
+  }
+  publish_mark(dir, 4);
+  HookedNet::on_load = [&] { held.reset(); };
+  CHECK(mark_in(live.current()) == 4);
+  HookedNet::on_load = nullptr;
+  CHECK_FALSE(held);
+  CHECK_FALSE(maps_files_that_are_gone());
 }
 
 TEST_CASE("many threads compute while a publisher publishes: no net changes under any") {
