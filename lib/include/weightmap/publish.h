@@ -14,8 +14,11 @@ namespace weightmap {
 
 struct PublishOptions {
   bool verify = true;  // every byte against its digest before, as WeightFile::verify
-  bool sync = true;    // on the disk before the name changes, and the name before it returns
-  // While another process publishes: wait for it. Without, that is an error.
+  // On the disk, with the data files beside it, before the name changes, and the name before it
+  // returns.
+  bool sync = true;
+  // While another process publishes: wait for it. Without, that is an error. REQUIRES: this process
+  // has no Publisher of that name, which would be waited for without end.
   bool wait_for_other = false;
   // Of verifying: called now and then, with bytes done and to do; false stops the work: kCancelled,
   // and nothing has changed.
@@ -45,7 +48,8 @@ struct PublishReport {
 // kInvalidArgument: both are one file, the new one is a link, lies on another file system, or has
 // data files beside it and lies in another directory, or needs the very file that it would
 // replace (the message says the way out); kExists: `current_path` is no weight file; kIo: the
-// system refuses, another process is publishing, the control block is not to be trusted. When the
+// system refuses, another process is publishing, the control block is not to be trusted, or another
+// file took one of the names meanwhile (and may be in place: the message says so). When the
 // directory cannot be synced at last, the new file is in place and the message says so.
 // Messages begin with the path that they are about.
 Result<PublishReport> publish(const std::string& new_path,
@@ -67,7 +71,9 @@ class Publisher {
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;
 
-  // With the options of open(). Errors: those of publish().
+  // With the options of open(). Errors: those of publish(); kIo, too, when the path leads to
+  // another file than it did for open(), or the control block was removed: then this publishes no
+  // more.
   Result<PublishReport> publish(const std::string& new_path);
 
  private:
