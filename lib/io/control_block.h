@@ -40,7 +40,7 @@ class ControlBlock {
   enum class Access : bool { kRead, kWrite };
 
   // `path` is the block's, for messages; `weight_file` that which it is about, if there is one.
-  // Errors: kIo, kCorrupt (it is no control block), kUnsupported (of another layout); kUnsafe:
+  // Errors: kIo, kCorrupt (it is no control block), kUnsupported (of another layout); kIo:
   // somebody else may write it who may not write the weight file.
   static Result<ControlBlock> map(const Descriptor& file,
                                   const std::string& path,

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "io/control_block.h"
 #include "io/file.h"
+#include "io/start_thread.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap {
@@ -86,7 +87,7 @@ struct LiveFile::State {
 
   std::mutex callbacks_mutex;
   std::vector<Callback> callbacks;
-  std::jthread watcher;  // last: it uses all of the above
+  std::optional<std::jthread> watcher;  // last: it uses all of the above
 };
 
 Result<void> LiveFile::State::look(Look how) {
@@ -251,14 +252,19 @@ std::shared_ptr<const FileGeneration> LiveFile::wait_for_next(std::uint64_t gene
   return state_->wait_for_next(generation, at_most);
 }
 
-void LiveFile::on_change(Callback callback) {
+Result<void> LiveFile::on_change(Callback callback) {
   const std::scoped_lock lock(state_->callbacks_mutex);
+  if (!state_->watcher) {
+    // Looked up here: what is opened before the thread runs is one of those that it calls with.
+    state_->watcher =
+        io::start_thread([state = state_.get(), generation = state_->in_service()->generation](
+                             const std::stop_token& stop) { state->watch(stop, generation); });
+  }
+  if (!state_->watcher) {
+    return Error(ErrorCode::kIo, concat(path(), ": there is no thread for callbacks"));
+  }
   state_->callbacks.push_back(std::move(callback));
-  if (state_->watcher.joinable()) return;
-  // Looked up here: what is opened before the thread runs is one of those that it calls with.
-  state_->watcher =
-      std::jthread([state = state_.get(), generation = state_->in_service()->generation](
-                       const std::stop_token& stop) { state->watch(stop, generation); });
+  return {};
 }
 
 }  // namespace weightmap

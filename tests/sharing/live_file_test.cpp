@@ -367,12 +367,12 @@ TEST_CASE("callbacks come from a thread that ends with the file") {
   std::atomic<int> second = 0;
   {
     LiveFile live = open_live(dir / "m.wmap");
-    live.on_change([&](const auto& next) {
+    CHECK(live.on_change([&](const auto& next) {
       const std::scoped_lock lock(mutex);
       marks.push_back(*mark_of(next->file));
       changed.notify_one();
-    });
-    live.on_change([&](const auto&) { ++second; });
+    }));
+    CHECK(live.on_change([&](const auto&) { ++second; }));
     for (std::int64_t mark = 2; mark < 6; ++mark) {
       publish_mark(dir, mark);
       std::unique_lock lock(mutex);
@@ -405,7 +405,7 @@ TEST_CASE("a callback gets what is published before its thread runs") {
     LiveFile live = open_live(dir / "m.wmap");
     write_marked(dir / "new.wmap", mark);
     std::promise<std::int64_t> called;
-    live.on_change([&](const auto& next) { called.set_value(*mark_of(next->file)); });
+    CHECK(live.on_change([&](const auto& next) { called.set_value(*mark_of(next->file)); }));
     CHECK(publish(dir / "new.wmap", dir / "m.wmap", {.verify = false, .sync = false}));
     CHECK(mark_of(live.current()->file) == mark);
     std::future<std::int64_t> seen = called.get_future();
@@ -436,7 +436,7 @@ TEST_CASE("a program that is started inherits no descriptor") {
   const TempDir dir;
   publish_mark(dir, 1);
   LiveFile live = open_live(dir / "m.wmap");
-  live.on_change([](const auto&) {});
+  CHECK(live.on_change([](const auto&) {}));
   publish_mark(dir, 2);
   REQUIRE(live.wait_for_next(1, kForEver) != nullptr);
   const std::string open = tests::output_of("ls -l /proc/self/fd");
@@ -469,7 +469,7 @@ TEST_CASE("many threads read while a publisher publishes: each read is of one ge
   publish_mark(dir, 1);
   LiveFile live = open_live(dir / "m.wmap");
   std::atomic<std::uint64_t> called_back = 0;
-  live.on_change([&](const auto& next) { called_back = next->generation; });
+  CHECK(live.on_change([&](const auto& next) { called_back = next->generation; }));
   constexpr std::int64_t kLast = 60;
   std::atomic<bool> is_over = false;
   std::atomic<int> wrong = 0;

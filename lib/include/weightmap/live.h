@@ -72,8 +72,9 @@ class LiveFile {
 
   // Calls back from a thread of its own, which it starts, with each generation from now on; of
   // those that follow each other faster than they are opened, with the last. Ends with this.
+  // Error: kIo, the system has no thread to give.
   using Callback = std::function<void(const std::shared_ptr<const FileGeneration>&)>;
-  void on_change(Callback callback);
+  Result<void> on_change(Callback callback);
 
   struct State;  // internal
 
