@@ -125,7 +125,6 @@ class Conversion {
     const auto digest = write_front(*writer, plan_.content, layout, *digests, target_);
     if (!digest) return digest.error();
     const Result<void> committed = writer->commit();
-    if (writer->is_published()) shards_.keep();
     if (!committed) return committed.error();
     return *digest;
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -158,16 +159,18 @@ class ShardPlan {
   TensorsBySegment tensors_;
 };
 
-// Whether there is a file of that path; kExists if it is not the one that is to come.
-Result<bool> is_there(const std::string& path, const format::DataFileContent& coming) {
+// The file of that path, if there is one; kExists if it is not the one that is to come.
+Result<std::optional<io::FileIdentity>> find_equal(const std::string& path,
+                                                   const format::DataFileContent& coming) {
   const Result<io::File> file = io::File::open(path);
-  if (!file && file.error().code() == ErrorCode::kNotFound) return false;
+  if (!file && file.error().code() == ErrorCode::kNotFound)
+    return std::optional<io::FileIdentity>();
   if (!file) return file.error();
   const auto read = [&file](std::uint64_t offset, std::span<std::byte> into) {
     return file->read_at(offset, into);
   };
   const Result<Digest> identity = format::identity_of(coming.kind, file->size_bytes(), read);
-  if (identity && *identity == coming.identity) return true;
+  if (identity && *identity == coming.identity) return std::optional(file->identity());
   return Error(ErrorCode::kExists, concat(path, ": exists and is another file: move it away"));
 }
 
@@ -194,16 +197,6 @@ Result<std::vector<Shard>> plan_shards(const Plan& plan,
   return ShardPlan(plan, most_bytes, target).run(own);
 }
 
-// A name that cannot be taken away stays: there is no one to tell.
-ShardWriter::~ShardWriter() {
-  if (new_names_.empty()) return;
-  const Result<io::Directory> directory = io::Directory::containing(target_);
-  if (!directory) return;
-  for (const std::string& name : new_names_) {
-    [[maybe_unused]] const Result<void> removed = directory->remove_file(name);
-  }
-}
-
 Result<std::vector<format::SegmentDigester::Digests>> ShardWriter::write(const Shard& shard,
                                                                          std::size_t number,
                                                                          std::size_t count,
@@ -228,12 +221,16 @@ Result<std::vector<format::SegmentDigester::Digests>> ShardWriter::write(const S
   return split(*digests, shard.content);
 }
 
+// Another conversion of the same source may be at work: what it put there meanwhile is as good.
 Result<void> ShardWriter::commit(io::FileWriter& writer, format::DataFileContent file) {
   const std::string path = beside(target_, file.name);
-  const Result<bool> there = is_there(path, file);
-  if (!there) return there.error();
+  const auto before = find_equal(path, file);
+  if (!before) return before.error();
   Result<void> committed = writer.commit_as(path);
-  if (writer.is_published() && !*there) new_names_.push_back(file.name);
+  if (!committed && !writer.is_published()) {
+    const auto after = find_equal(path, file);
+    if (after && *after && *after != *before) committed = {};
+  }
   files_.push_back(std::move(file));
   return committed;
 }

@@ -33,14 +33,11 @@ Result<std::vector<Shard>> plan_shards(const Plan& plan,
                                        std::uint64_t most_bytes,
                                        const std::string& target);
 
-// Writes shards one after another. Those that it wrote are removed with it again, unless they were
-// there before or are to stay.
+// Writes shards one after another. Each is whole as soon as it has its name and stays from then on,
+// whatever comes of the others: another weight file of the same source may refer to it already.
 class ShardWriter {
  public:
   ShardWriter(std::string target, bool sync) : target_(std::move(target)), sync_(sync) {}
-  ~ShardWriter();
-  ShardWriter(const ShardWriter&) = delete;
-  ShardWriter& operator=(const ShardWriter&) = delete;
 
   // Number `number` of `count`, from 1. Returns the digests of its segments.
   // Errors: those of the bytes, of the file, of progress; kExists (another file has the name).
@@ -52,16 +49,12 @@ class ShardWriter {
 
   const std::vector<format::DataFileContent>& files() const { return files_; }  // without segments
 
-  // From now on something refers to them.
-  void keep() { new_names_.clear(); }
-
  private:
   Result<void> commit(io::FileWriter& writer, format::DataFileContent file);
 
   std::string target_;
   bool sync_ = true;
   std::vector<format::DataFileContent> files_;
-  std::vector<std::string> new_names_;  // that nothing had before
 };
 
 // Names in the target's directory that are those of its shards, of whatever content, ascending.

@@ -78,9 +78,4 @@ Result<File> Directory::open_file(std::string_view name) const {
                        path_ == "." ? std::string(name) : concat(path_, "/", name));
 }
 
-Result<void> Directory::remove_file(const std::string& name) const {
-  if (system_calls().unlink_at(descriptor_.get(), name.c_str(), 0) == 0) return {};
-  return system_error(concat(path_, "/", name), "cannot remove", errno);
-}
-
 }  // namespace weightmap::io

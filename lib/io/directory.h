@@ -34,10 +34,6 @@ class Directory {
   // `.`, `..`, with a slash or NUL) or no regular file; those of File::open.
   Result<File> open_file(std::string_view name) const;
 
-  // Takes a name away; who has its file open keeps it. Errors: kNotFound, kIo.
-  // REQUIRES: one path component.
-  Result<void> remove_file(const std::string& name) const;
-
  private:
   Directory(Descriptor descriptor, std::string path);
 

@@ -2,7 +2,9 @@
 // One model over several files, none larger than wanted, and none in the way of another.
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -13,6 +15,7 @@
 #include "weightmap/warm.h"
 #include "weightmap/weight_file.h"
 
+#include "io/call_seam.h"
 #include "support/converted.h"
 #include "support/file_bytes.h"
 #include "support/fixtures.h"
@@ -23,11 +26,14 @@
 namespace weightmap {
 namespace {
 
+using tests::CallSeam;
 using tests::converted;
 using tests::noise;
 using tests::PlainModel;
 using tests::read_file;
+using tests::SeenCall;
 using tests::TempDir;
+using tests::Verdict;
 using tests::write_file;
 using tests::write_plain_model;
 using Names = std::vector<std::string>;
@@ -56,6 +62,11 @@ PlainModel model_of(int count, std::size_t bytes, std::uint64_t seed = 0) {
   for (int i = 0; i < count; ++i)
     model.emplace_back("t" + std::to_string(i), noise(bytes, seed + static_cast<std::uint64_t>(i)));
   return model;
+}
+
+void check_is_cancelled(const Result<ConvertReport>& report) {
+  REQUIRE_FALSE(report);
+  CHECK(report.error().code() == ErrorCode::kCancelled);
 }
 
 TEST_SUITE_BEGIN("convert/shards");
@@ -202,25 +213,92 @@ TEST_CASE("a file that has the name of a shard and is another is not replaced") 
         (dir / names[1]) + ": exists and is another file: move it away");
   CHECK(read_file(dir / names[1]) == "something of the user's");
   CHECK(read_file(dir / "out.wmap") == index);
-  CHECK_FALSE(fs::exists(dir / names[0]));  // was written, and is taken away again
+  CHECK(WeightFile::open(dir / names[0])->verify()->ok());  // was written, and stays
 }
 
-TEST_CASE("a conversion that is stopped takes its files with it, but not those that were there") {
+TEST_CASE("what a stopped conversion has finished stays whole, and the next takes it over") {
   const TempDir dir;
   write_plain_model(dir / "in.wmap", model_of(6, 50'000));
-  const ConvertOptions good{.max_shard_bytes = 120'000};
-  const Names names = shards_of(convert_well(dir / "in.wmap", dir / "out.wmap", good));
-  REQUIRE(names.size() == 3);
-  fs::remove(dir / names[1]);
-  fs::remove(dir / names[2]);
+  write_plain_model(dir / "other.wmap", model_of(1, 1000, 9));
   const auto stop = [](std::uint64_t done, std::uint64_t) { return done < 250'000; };
-  const auto report = convert_checkpoint(dir / "in.wmap", dir / "out.wmap",
-                                         {.max_shard_bytes = 120'000, .progress = stop});
+  check_is_cancelled(convert_checkpoint(dir / "in.wmap", dir / "out.wmap",
+                                        {.max_shard_bytes = 120'000, .progress = stop}));
+  Names left = dir.names();
+  std::erase_if(left, [](const std::string& name) { return !name.starts_with("out"); });
+  REQUIRE(left.size() == 2);
+  for (const std::string& name : left)
+    CHECK(WeightFile::open(dir / name)->verify()->ok());
+  CHECK(convert_well(dir / "other.wmap", dir / "out.wmap", {}).left_shards == left);
+
+  const ConvertReport report =
+      convert_well(dir / "in.wmap", dir / "out.wmap", {.max_shard_bytes = 120'000});
+  CHECK(report.left_shards.empty());
+  Names names = shards_of(report);
+  REQUIRE(names.size() == 3);
+  names.pop_back();
+  std::ranges::sort(names);
+  CHECK(names == left);
+}
+
+TEST_CASE("a stopped conversion leaves what another one has finished meanwhile") {
+  for (const char* target : {"out.wmap", "out"}) {  // whose shards are called alike
+    CAPTURE(target);
+    const TempDir dir;
+    write_plain_model(dir / "in.wmap", model_of(6, 50'000));
+    const auto stop = [&](std::uint64_t done, std::uint64_t) {
+      if (done < 250'000) return true;
+      convert_well(dir / "in.wmap", dir / target, {.max_shard_bytes = 120'000});
+      return false;
+    };
+    check_is_cancelled(convert_checkpoint(dir / "in.wmap", dir / "out.wmap",
+                                          {.max_shard_bytes = 120'000, .progress = stop}));
+    const auto finished = WeightFile::open(dir / target);
+    REQUIRE(finished);
+    CHECK(finished->data_files().size() == 4);  // itself, too
+    CHECK(finished->verify()->ok());
+  }
+}
+
+// Converts in.wmap while `other` happens just before the first shard gets its name.
+Result<ConvertReport> convert_overtaken(const TempDir& dir, const std::function<void()>& other) {
+  bool is_overtaken = false;
+  const CallSeam seam([&](const SeenCall& call) -> Verdict {
+    if (call.name == "fsync" && !std::exchange(is_overtaken, true)) other();
+    return {};
+  });
+  const auto report =
+      convert_checkpoint(dir / "in.wmap", dir / "out.wmap", {.max_shard_bytes = 120'000});
+  CHECK(is_overtaken);
+  return report;
+}
+
+TEST_CASE("the same conversion twice at once: both come to their end") {
+  const ConvertOptions options{.max_shard_bytes = 120'000};
+  for (const bool are_there : {false, true}) {
+    CAPTURE(are_there);
+    const TempDir dir;
+    write_plain_model(dir / "in.wmap", model_of(4, 50'000));
+    if (are_there) convert_well(dir / "in.wmap", dir / "out.wmap", options);
+    const auto report = convert_overtaken(
+        dir, [&] { convert_well(dir / "in.wmap", dir / "out.wmap", options); });
+    const WeightFile file = tests::open_reported(dir / "out.wmap", report);
+    CHECK(file.data_files().size() == 3);  // itself, too
+    CHECK(file.verify()->ok());
+    CHECK(dir.names().size() == 4);
+  }
+}
+
+TEST_CASE("another file that takes a shard's name meanwhile is an error, and stays") {
+  const TempDir dir;
+  write_plain_model(dir / "in.wmap", model_of(4, 50'000));
+  const Names names =
+      shards_of(convert_well(dir / "in.wmap", dir / "out.wmap", {.max_shard_bytes = 120'000}));
+  fs::remove(dir / names[0]);
+  const auto report = convert_overtaken(dir, [&] { write_file(dir / names[0], "the user's"); });
   REQUIRE_FALSE(report);
-  CHECK(report.error().code() == ErrorCode::kCancelled);
-  Names expected{"in.wmap", "out.wmap", names[0]};
-  std::ranges::sort(expected);
-  CHECK(dir.names() == expected);
+  CHECK(report.error().code() == ErrorCode::kIo);
+  CHECK(report.error().message() == (dir / names[0]) + ": another process wrote it meanwhile");
+  CHECK(read_file(dir / names[0]) == "the user's");
 }
 
 TEST_CASE("with a base only what is new is spread") {

@@ -151,11 +151,20 @@ class Trial {
 
   std::string target() const { return dir_ / operation_.target; }
 
-  // The old target, and no name that was not there.
+  // The old target, and no name that was not there but those of whole shards.
   void check_is_old() const {
     if (scenario_.target_exists) CHECK(read_file(target()) == tests::old_bytes());
-    for (const std::string& name : dir_.names())
+    for (const std::string& name : dir_.names()) {
+      if (is_shard(name)) continue;
       CHECK_MESSAGE(std::ranges::find(before_, name) != before_.end(), name);
+    }
+    check_shards();
+  }
+
+  void check_shards() const {
+    for (const std::string& name : dir_.names()) {
+      if (is_shard(name)) CHECK_MESSAGE(WeightFile::open(dir_ / name)->verify()->ok(), name);
+    }
   }
 
   // The old target or the new one, never anything in between; at most a temporary more.
@@ -170,6 +179,7 @@ class Trial {
     } else {
       CHECK_FALSE(scenario_.target_exists);
     }
+    check_shards();
   }
 
  private:

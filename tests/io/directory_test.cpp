@@ -3,7 +3,6 @@
 
 #include <array>
 #include <filesystem>
-#include <span>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
@@ -116,23 +115,6 @@ TEST_CASE("the names in a directory are listed in order, each time alike") {
     REQUIRE(names.has_value());
     CHECK(*names == std::vector<std::string>{".hidden", "a", "a\nb", "b", "inner"});
   }
-}
-
-TEST_CASE("a name is taken away, and who has its file open keeps it") {
-  const TempDir temp;
-  write_file(temp / "weights", "abc");
-  const Directory directory = opened(temp.path());
-  const auto file = directory.open_file("weights");
-  REQUIRE(file.has_value());
-  CHECK(directory.remove_file("weights").has_value());
-  CHECK(temp.names().empty());
-  std::byte first{};
-  CHECK(file->read_at(0, std::span(&first, 1)).has_value());
-  CHECK(first == std::byte{'a'});
-  const auto again = directory.remove_file("weights");
-  REQUIRE_FALSE(again.has_value());
-  CHECK(again.error().code() == ErrorCode::kNotFound);
-  CHECK(again.error().message().starts_with(temp / "weights: cannot remove"));
 }
 
 TEST_SUITE_END();

@@ -50,7 +50,9 @@ struct ConvertOptions {
   std::string base;
   // Where the target would be larger, its segments are spread over weight files beside it that are
   // not larger, but for one that a single segment is too large for. They are called by the target's
-  // name and their digests, so that none takes the place of another. 0: all in one file.
+  // name and their digests, so that none takes the place of another. Those that a conversion wrote
+  // before it failed or was killed stay, whole: the next one of the same source and options takes
+  // them over, other ones of the target tell of them as left_shards. 0: all in one file.
   std::uint64_t max_shard_bytes = 0;
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
@@ -91,7 +93,7 @@ struct ConvertReport {
   std::uint32_t reused_segments = 0;
   std::uint64_t reused_bytes = 0;
   // Files that are called as shards of this target are and that it does not refer to: of an earlier
-  // target, or of a conversion that was killed. Others may refer to them.
+  // target, or of a conversion that failed or was killed. Others may refer to them.
   std::vector<std::string> left_shards;
   Digest digest;                            // of the index: stands for the whole content
   std::vector<std::string> opaque_classes;  // kept as records that are not understood
@@ -113,7 +115,9 @@ struct ConvertReport {
 // that needs no other, the same byte for byte as a conversion of what it was made from; its bytes
 // are held against its digests on the way. Nothing of the source is executed. Memory does not grow
 // with the tensors' bytes. Whatever goes wrong, and if the process is killed, the old target stays
-// as it was, and so do the files that it refers to.
+// as it was, and so do the files that it refers to; shards that were finished stay beside it. One
+// source may be converted several times at once: shards that another conversion wrote meanwhile are
+// taken over, only of the target one wins and others may fail with kIo.
 // Errors: kNotFound, kIo (among them: a file of the base was replaced meanwhile); kWrongKind,
 // kCorrupt, kUnsafe (the source, the base); kUnsupported (something in it that cannot be kept, by
 // name); kExists (the target is no weight file and replace_any is not set, or another file has the
