@@ -203,9 +203,9 @@ Result<std::vector<format::SegmentDigester::Digests>> ShardWriter::write(const S
                                                                          PlannedBytes& bytes,
                                                                          ProgressTeller& progress) {
   bytes.choose(shard.segments);
-  // One name for all, so that the next run finds the temporary that a dead one left.
-  const std::string provisional = beside(target_, concat(stem_of(target_), ".shard", kExtension));
-  Result<io::FileWriter> writer = begin_file(shard.layout, provisional, sync_);
+  // Begun as the target itself: who could not read that should not read its shards, and the next
+  // run finds the temporary that a dead one left.
+  Result<io::FileWriter> writer = begin_file(shard.layout, target_, sync_);
   if (!writer) return writer.error();
   const auto digests = write_blob(*writer, shard.layout, bytes, progress);
   if (!digests) return digests.error();

@@ -35,6 +35,7 @@ Result<std::vector<Shard>> plan_shards(const Plan& plan,
 
 // Writes shards one after another. Each is whole as soon as it has its name and stays from then on,
 // whatever comes of the others: another weight file of the same source may refer to it already.
+// Where there is a target, each gets its permissions.
 class ShardWriter {
  public:
   ShardWriter(std::string target, bool sync) : target_(std::move(target)), sync_(sync) {}

@@ -146,6 +146,7 @@ Result<void> StagedOutput::retarget(const std::string& target) {
   auto resolved = WriteTarget::resolve(target);
   if (!resolved) return resolved.error();
   resolved->temporary = target_.temporary;
+  first_previous_ = std::move(target_.previous);
   target_ = std::move(*resolved);
   return {};
 }
@@ -167,8 +168,9 @@ Result<void> StagedOutput::publish(bool sync) {
 
 // Whoever could not read the old file should not read the new one. Not every file system has modes.
 void StagedOutput::keep_mode() const {
+  const Descriptor& old = first_previous_ ? first_previous_ : target_.previous;
   struct stat status {};
-  if (!target_.previous || ::fstat(target_.previous.get(), &status) != 0) return;
+  if (!old || ::fstat(old.get(), &status) != 0) return;
   constexpr mode_t kPermissions = 0777;
   [[maybe_unused]] const int changed = ::fchmod(file_.get(), status.st_mode & kPermissions);
 }

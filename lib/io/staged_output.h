@@ -45,8 +45,9 @@ class StagedOutput {
   // Asks the kernel to begin bringing these bytes to the disk.
   void start_writeback(std::uint64_t offset, std::uint64_t size) const;
 
-  // Another name for the file, which only its bytes could tell; the temporary stays that of the
-  // first. REQUIRES: in the same directory. Errors: those of WriteTarget.
+  // Another name for the file, which only its bytes could tell. The temporary stays that of the
+  // first target, and so do the permissions where that exists. REQUIRES: in the same directory,
+  // called once. Errors: those of WriteTarget.
   Result<void> retarget(const std::string& target);
 
   // Gives the file its name in one step; `sync`: first the bytes, then the name are on the disk.
@@ -70,6 +71,7 @@ class StagedOutput {
   Error overtaken() const;
 
   WriteTarget target_;
+  Descriptor first_previous_;  // what the target before retarget() would have replaced
   Descriptor file_;
   bool has_temporary_name_ = false;
   bool is_published_ = false;

@@ -64,6 +64,10 @@ PlainModel model_of(int count, std::size_t bytes, std::uint64_t seed = 0) {
   return model;
 }
 
+unsigned permissions_of(const std::string& path) {
+  return static_cast<unsigned>(fs::status(path).permissions());
+}
+
 void check_is_cancelled(const Result<ConvertReport>& report) {
   REQUIRE_FALSE(report);
   CHECK(report.error().code() == ErrorCode::kCancelled);
@@ -285,6 +289,24 @@ TEST_CASE("the same conversion twice at once: both come to their end") {
     CHECK(file.data_files().size() == 3);  // itself, too
     CHECK(file.verify()->ok());
     CHECK(dir.names().size() == 4);
+  }
+}
+
+TEST_CASE("who could not read the old target cannot read the shards of the new one") {
+  const TempDir dir;
+  write_plain_model(dir / "v1.wmap", model_of(4, 50'000));
+  write_plain_model(dir / "v2.wmap", model_of(4, 50'000, 100));
+  const ConvertOptions options{.max_shard_bytes = 120'000};
+  for (const std::string& name : shards_of(convert_well(dir / "v1.wmap", dir / "out.wmap", options)))
+    fs::permissions(dir / name, fs::perms{0644});
+  fs::permissions(dir / "out.wmap", fs::perms{0600});
+  for (const char* source : {"v1.wmap", "v2.wmap"}) {  // shards that are replaced, and new ones
+    CAPTURE(source);
+    const ConvertReport report = convert_well(dir / source, dir / "out.wmap", options);
+    CHECK(permissions_of(dir / "out.wmap") == 0600);
+    REQUIRE(report.data_files.size() == 2);
+    for (const ReferredFile& file : report.data_files)
+      CHECK(permissions_of(dir / file.name) == 0600);
   }
 }
 

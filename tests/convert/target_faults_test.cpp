@@ -190,8 +190,7 @@ class Trial {
   }
   bool is_known(const std::string& name) const {
     return name == operation_.target || name == temporary() ||
-           name == ".target.shard.wmap.weightmap-tmp" || is_shard(name) ||
-           std::ranges::find(before_, name) != before_.end();
+           is_shard(name) || std::ranges::find(before_, name) != before_.end();
   }
   static bool is_shard(const std::string& name) { return name.starts_with("target-"); }
   std::string temporary() const { return "." + operation_.target + ".weightmap-tmp"; }

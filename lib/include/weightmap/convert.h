@@ -50,7 +50,8 @@ struct ConvertOptions {
   std::string base;
   // Where the target would be larger, its segments are spread over weight files beside it that are
   // not larger, but for one that a single segment is too large for. They are called by the target's
-  // name and their digests, so that none takes the place of another. Those that a conversion wrote
+  // name and their digests, so that none takes the place of another, and get the permissions of the
+  // target that is replaced. Those that a conversion wrote
   // before it failed or was killed stay, whole: the next one of the same source and options takes
   // them over, other ones of the target tell of them as left_shards. 0: all in one file.
   std::uint64_t max_shard_bytes = 0;
