@@ -97,6 +97,8 @@ class Conversion {
     if (!layout) return layout.error();
     const std::size_t count = plan_.content.segment_sizes_bytes.size();
     if (count == 0 || layout->file_size_bytes <= options_.max_shard_bytes) return {};
+    Result<void> possible = convert::check_can_refer(target_);
+    if (!possible) return possible;
     const auto shards = convert::plan_shards(plan_, options_.max_shard_bytes, target_);
     if (!shards) return shards.error();
     std::vector<std::optional<SegmentPlace>> places(count);

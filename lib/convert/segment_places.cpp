@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "io/directory.h"
+#include "io/write_target.h"
 
 namespace weightmap::convert {
 namespace {
@@ -44,6 +45,11 @@ void renumber_tensors(format::Content& content, const std::vector<std::uint32_t>
   }
 }
 
+std::string directory_of(const std::string& path) {
+  const std::string directory = path.substr(0, path.size() - name_in(path).size());
+  return directory.empty() ? "." : directory;
+}
+
 }  // namespace
 
 std::vector<std::uint32_t> place_segments(Plan& plan,
@@ -75,7 +81,23 @@ std::string_view name_in(std::string_view path) {
   return path.substr(path.find_last_of('/') + 1);  // npos + 1 is 0
 }
 
+Result<void> check_can_refer(const std::string& target) {
+  const Result<std::string> real = io::real_path(target);
+  if (!real) return real.error();
+  if (*real == target) return {};
+  const auto opened = io::identity_at(directory_of(target));
+  if (!opened) return opened.error();
+  const auto written = io::identity_at(directory_of(*real));
+  if (!written) return written.error();
+  if (*opened == *written) return {};
+  return Error(ErrorCode::kInvalidArgument,
+               concat(target, ": is a link to ", *real,
+                      " in another directory: files that it refers to must lie beside both names"));
+}
+
 Result<void> check_is_beside(const io::File& file, const std::string& target) {
+  Result<void> possible = check_can_refer(target);
+  if (!possible) return possible;
   const Result<io::Directory> directory = io::Directory::containing(target);
   if (!directory) return directory.error();
   const Result<io::File> found = directory->open_file(name_in(file.path()));

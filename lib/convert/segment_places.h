@@ -33,8 +33,12 @@ std::vector<std::uint32_t> place_segments(Plan& plan,
 
 std::string_view name_in(std::string_view path);  // its last component
 
-// An index finds its data files by name in its own directory. Errors: kInvalidArgument, kNotFound,
-// kIo. Messages begin with the target.
+// The target of an index that refers to data files: readers look for them in the directory of the
+// path that they open, which must be the one that the file itself is written to behind all links.
+// Errors: kInvalidArgument, kNotFound, kIo. Messages begin with the target, or its directory.
+Result<void> check_can_refer(const std::string& target);
+
+// The same, and the file is there, under its name. Errors: as above.
 Result<void> check_is_beside(const io::File& file, const std::string& target);
 
 }  // namespace weightmap::convert

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,6 +67,15 @@ PlainModel model_of(int count, std::size_t bytes, std::uint64_t seed = 0) {
 
 unsigned permissions_of(const std::string& path) {
   return static_cast<unsigned>(fs::status(path).permissions());
+}
+
+template <typename Report>
+void check_is_link_elsewhere(const Result<Report>& report, const TempDir& dir) {
+  REQUIRE_FALSE(report);
+  CHECK(report.error().code() == ErrorCode::kInvalidArgument);
+  CHECK(report.error().message() ==
+        (dir / "links/out.wmap: is a link to ") + fs::canonical(dir / "real/out.wmap").string() +
+            " in another directory: files that it refers to must lie beside both names");
 }
 
 void check_is_cancelled(const Result<ConvertReport>& report) {
@@ -283,8 +293,8 @@ TEST_CASE("the same conversion twice at once: both come to their end") {
     const TempDir dir;
     write_plain_model(dir / "in.wmap", model_of(4, 50'000));
     if (are_there) convert_well(dir / "in.wmap", dir / "out.wmap", options);
-    const auto report = convert_overtaken(
-        dir, [&] { convert_well(dir / "in.wmap", dir / "out.wmap", options); });
+    const auto report =
+        convert_overtaken(dir, [&] { convert_well(dir / "in.wmap", dir / "out.wmap", options); });
     const WeightFile file = tests::open_reported(dir / "out.wmap", report);
     CHECK(file.data_files().size() == 3);  // itself, too
     CHECK(file.verify()->ok());
@@ -297,7 +307,8 @@ TEST_CASE("who could not read the old target cannot read the shards of the new o
   write_plain_model(dir / "v1.wmap", model_of(4, 50'000));
   write_plain_model(dir / "v2.wmap", model_of(4, 50'000, 100));
   const ConvertOptions options{.max_shard_bytes = 120'000};
-  for (const std::string& name : shards_of(convert_well(dir / "v1.wmap", dir / "out.wmap", options)))
+  for (const std::string& name :
+       shards_of(convert_well(dir / "v1.wmap", dir / "out.wmap", options)))
     fs::permissions(dir / name, fs::perms{0644});
   fs::permissions(dir / "out.wmap", fs::perms{0600});
   for (const char* source : {"v1.wmap", "v2.wmap"}) {  // shards that are replaced, and new ones
@@ -307,6 +318,45 @@ TEST_CASE("who could not read the old target cannot read the shards of the new o
     REQUIRE(report.data_files.size() == 2);
     for (const ReferredFile& file : report.data_files)
       CHECK(permissions_of(dir / file.name) == 0600);
+  }
+}
+
+TEST_CASE("a target that is a link into another directory can have no files beside it") {
+  const TempDir dir;
+  fs::create_directories(dir / "real");
+  fs::create_directories(dir / "links");
+  write_plain_model(dir / "links/in.wmap", model_of(4, 50'000));
+  write_plain_model(dir / "real/out.wmap", model_of(1, 100));
+  fs::create_symlink("../real/out.wmap", dir / "links/out.wmap");
+  const std::string before = read_file(dir / "real/out.wmap");
+  for (const ConvertOptions& options : {ConvertOptions{.max_shard_bytes = 120'000},
+                                        ConvertOptions{.base = dir / "links/in.wmap"}}) {
+    const auto report = convert_checkpoint(WEIGHTMAP_TEST_DATA "/digits/digits.pt",
+                                           dir / "links/out.wmap", options);
+    check_is_link_elsewhere(report, dir);
+  }
+  fs::copy(kDigits, dir / "links/digits.pt");
+  check_is_link_elsewhere(adopt_checkpoint(dir / "links/digits.pt", dir / "links/out.wmap"), dir);
+  CHECK(read_file(dir / "real/out.wmap") == before);
+  CHECK(std::distance(fs::directory_iterator(dir / "links"), {}) == 3);
+  CHECK(std::distance(fs::directory_iterator(dir / "real"), {}) == 1);
+  // By itself it needs nothing.
+  CHECK(convert_well(dir / "links/in.wmap", dir / "links/out.wmap", {}).data_files.empty());
+}
+
+TEST_CASE("links that stay in the directory are followed") {
+  const TempDir dir;
+  fs::create_directories(dir / "real");
+  fs::create_directory_symlink("real", dir / "same");
+  write_plain_model(dir / "in.wmap", model_of(4, 50'000));
+  write_plain_model(dir / "real/out.wmap", model_of(1, 100));
+  fs::create_symlink("out.wmap", dir / "real/current.wmap");
+  for (const char* target : {"real/current.wmap", "same/current.wmap", "same/out.wmap"}) {
+    CAPTURE(target);
+    const ConvertReport report =
+        convert_well(dir / "in.wmap", dir / target, {.max_shard_bytes = 120'000});
+    CHECK(report.data_files.size() == 2);
+    CHECK(WeightFile::open(dir / "real/out.wmap")->verify()->ok());
   }
 }
 

@@ -189,8 +189,8 @@ class Trial {
     return read_file(dir / "x.wmap");
   }
   bool is_known(const std::string& name) const {
-    return name == operation_.target || name == temporary() ||
-           is_shard(name) || std::ranges::find(before_, name) != before_.end();
+    return name == operation_.target || name == temporary() || is_shard(name) ||
+           std::ranges::find(before_, name) != before_.end();
   }
   static bool is_shard(const std::string& name) { return name.starts_with("target-"); }
   std::string temporary() const { return "." + operation_.target + ".weightmap-tmp"; }

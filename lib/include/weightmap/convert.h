@@ -123,7 +123,8 @@ struct ConvertReport {
 // kCorrupt, kUnsafe (the source, the base); kUnsupported (something in it that cannot be kept, by
 // name); kExists (the target is no weight file and replace_any is not set, or another file has the
 // name of a shard); kInvalidArgument (source and target are one file, a file of the base is the
-// target or is not in its directory, too many shards, alignment, root, selection, cast);
+// target or is not in its directory, the target is a link into another directory and would refer to
+// files beside it, too many shards, alignment, root, selection, cast);
 // kCancelled. Messages begin with the path that they are about.
 Result<ConvertReport> convert_checkpoint(const std::string& source,
                                          const std::string& target,
