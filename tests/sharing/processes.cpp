@@ -96,8 +96,11 @@ Usage& measure(Usage& usage) {
   std::uint64_t resident = 0;
   statm >> whole >> resident;
   usage.resident_bytes = resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  // Of files, which have paths: how many the heap has is not ours.
   const std::string maps = read_file("/proc/self/maps");
-  usage.mappings = static_cast<std::uint64_t>(std::count(maps.begin(), maps.end(), '\n'));
+  usage.mappings = 0;
+  for (std::size_t at = maps.find(" /"); at != std::string::npos; at = maps.find(" /", at + 1))
+    ++usage.mappings;
   usage.descriptors = open_descriptors();
   return usage;
 }
