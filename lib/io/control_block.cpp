@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Like mapped_file.cpp, this catches Boost's exceptions where it maps.
 #include "io/control_block.h"
 
 #include <array>
@@ -12,12 +11,12 @@
 #include <unistd.h>
 #include <utility>
 
-#include <boost/interprocess/exceptions.hpp>
 #include <boost/interprocess/mapped_region.hpp>
 
 #include "base/text.h"
 #include "io/file_system.h"
 #include "io/futex.h"
+#include "io/map_region.h"
 #include "io/system.h"
 #include "io/write_target.h"
 
@@ -28,17 +27,6 @@ namespace bip = boost::interprocess;
 
 constexpr std::string_view kMagic = "\x89WMGEN\r\n";
 constexpr std::uint32_t kLayout = 1;
-
-class OpenedBlock {
- public:
-  explicit OpenedBlock(int descriptor) : descriptor_(descriptor) {}
-  bip::mapping_handle_t get_mapping_handle() const {
-    return bip::ipcdetail::mapping_handle_from_file_handle(descriptor_);
-  }
-
- private:
-  int descriptor_;
-};
 
 std::string octal(mode_t mode) {
   std::string digits;
@@ -133,14 +121,10 @@ Result<ControlBlock> ControlBlock::map(const Descriptor& file,
   if (!rights) return rights.error();
   ControlBlock block;
   block.identity_ = {.device = status->st_dev, .inode = status->st_ino};
-  try {
-    const OpenedBlock handle(file.get());
-    const auto mode = access == Access::kWrite ? bip::read_write : bip::read_only;
-    block.region_ =
-        std::make_unique<Region>(Region{bip::mapped_region(handle, mode, 0, kControlBlockBytes)});
-  } catch (const bip::interprocess_exception& failure) {
-    return system_error(path, "cannot map", failure.get_native_error());
-  }
+  const auto mode = access == Access::kWrite ? bip::read_write : bip::read_only;
+  Result<bip::mapped_region> pages = map_region(file.get(), path, mode, kControlBlockBytes);
+  if (!pages) return pages.error();
+  block.region_ = std::make_unique<Region>(Region{std::move(*pages)});
   const Fields& fields = block.fields();
   if (std::string_view(fields.magic.data(), fields.magic.size()) != kMagic) {
     return Error(ErrorCode::kCorrupt, concat(path, ": is no control block"));

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Boost's own file_mapping opens without O_CLOEXEC and O_NONBLOCK, but mapped_region takes any
-// class with `get_mapping_handle()`: ours hands it the descriptor that was opened and checked.
-// Boost's exceptions are caught here.
 #include "io/mapped_file.h"
 
 #include <atomic>
@@ -10,11 +7,11 @@
 #include <sys/mman.h>
 #include <utility>
 
-#include <boost/interprocess/exceptions.hpp>
 #include <boost/interprocess/mapped_region.hpp>
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "io/map_region.h"
 #include "io/read_by_threads.h"
 #include "io/system.h"
 
@@ -26,17 +23,6 @@ namespace bip = boost::interprocess;
 constexpr std::size_t kMemoryAlignment = 64;
 constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, which older headers lack
 static_assert(sizeof(std::size_t) == sizeof(std::uint64_t), "files are mapped as a whole");
-
-class OpenedFile {
- public:
-  explicit OpenedFile(int descriptor) : descriptor_(descriptor) {}
-  bip::mapping_handle_t get_mapping_handle() const {
-    return bip::ipcdetail::mapping_handle_from_file_handle(descriptor_);
-  }
-
- private:
-  int descriptor_;
-};
 
 }  // namespace
 
@@ -78,15 +64,12 @@ Result<MappedFile> MappedFile::map(File file, MapOptions options) {
 Result<void> MappedFile::map_region(const File& file, const MapOptions& options) {
   const bool is_writable = options.sharing == Sharing::kPrivate;
   const auto size = static_cast<std::size_t>(file.size_bytes());
-  try {
-    const OpenedFile handle(file.descriptor());
-    const bip::map_options_t more = is_writable ? MAP_NORESERVE : bip::default_map_options;
-    const bip::mode_t mode = is_writable ? bip::copy_on_write : bip::read_only;
-    bip::mapped_region pages(handle, mode, 0, size, nullptr, more);
-    region_->pages.swap(pages);
-  } catch (const bip::interprocess_exception& failure) {
-    return system_error(file.path(), "cannot map", failure.get_native_error());
-  }
+  const bip::map_options_t more = is_writable ? MAP_NORESERVE : bip::default_map_options;
+  const bip::mode_t mode = is_writable ? bip::copy_on_write : bip::read_only;
+  Result<bip::mapped_region> pages =
+      io::map_region(file.descriptor(), file.path(), mode, size, more);
+  if (!pages) return pages.error();
+  region_->pages.swap(*pages);
   region_->is_writable = is_writable;
   void* const address = region_->pages.get_address();
   bytes_ = {static_cast<const std::byte*>(address), size};
