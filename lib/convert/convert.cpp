@@ -61,9 +61,11 @@ class Conversion {
   // REQUIRES: all outlive it.
   Conversion(const Source& source,
              Plan& plan,
+             format::Layout layout,
              const std::string& target,
              const ConvertOptions& options)
       : plan_(plan),
+        layout_(std::move(layout)),
         target_(target),
         options_(options),
         path_(source.checkpoint.files.front().path()),
@@ -87,16 +89,13 @@ class Conversion {
       places[i] = {.file = segment.data_file, .offset_bytes = segment.offset_bytes};
       digests_[i] = std::move((*shared)[i]->digests);
     }
-    place(places, base.data_files());
-    return {};
+    return place(places, base.data_files());
   }
 
   // Writes the segments to shards where all would be too much for the file itself.
   Result<void> spread() {
-    const Result<format::Layout> layout = lay_out_file(plan_.content, path_);
-    if (!layout) return layout.error();
     const std::size_t count = plan_.content.segment_sizes_bytes.size();
-    if (count == 0 || layout->file_size_bytes <= options_.max_shard_bytes) return {};
+    if (count == 0 || layout_.file_size_bytes <= options_.max_shard_bytes) return {};
     Result<void> possible = convert::check_can_refer(target_);
     if (!possible) return possible;
     const auto shards = convert::plan_shards(plan_, options_.max_shard_bytes, target_);
@@ -106,41 +105,42 @@ class Conversion {
       Result<void> written = write_shard((*shards)[number], number, shards->size(), places);
       if (!written) return written;
     }
-    place(places, shards_.files());
-    return {};
+    return place(places, shards_.files());
   }
 
   // The file itself: what has no place elsewhere, and the index. Returns the digest of that.
-  Result<Digest> finish(format::Layout& layout) {
-    Result<format::Layout> laid_out = lay_out_file(plan_.content, path_);
-    if (!laid_out) return laid_out.error();
-    layout = *std::move(laid_out);
-    Result<io::FileWriter> writer = begin_file(layout, target_, options_.sync);
+  Result<Digest> finish() {
+    Result<io::FileWriter> writer = begin_file(layout_, target_, options_.sync);
     if (!writer) return writer.error();
     bytes_.choose({});
-    auto digests = write_blob(*writer, layout, bytes_, progress_);
+    auto digests = write_blob(*writer, layout_, bytes_, progress_);
     if (!digests) return digests.error();
-    for (std::size_t i = layout.segments.size(); i < digests_.size(); ++i)
+    for (std::size_t i = layout_.segments.size(); i < digests_.size(); ++i)
       append_digests(*digests, digests_[i]);
     const Result<void> unchanged = convert::check_unchanged(plan_.content.data_files, target_);
     if (!unchanged) return unchanged.error();
-    const auto digest = write_front(*writer, plan_.content, layout, *digests, target_);
+    const auto digest = write_front(*writer, plan_.content, layout_, *digests, target_);
     if (!digest) return digest.error();
     const Result<void> committed = writer->commit();
     if (!committed) return committed.error();
     return *digest;
   }
 
+  std::uint64_t file_bytes() const { return layout_.file_size_bytes; }
   const std::vector<std::string>& crc_mismatches() const { return bytes_.crc_mismatches(); }
   const std::vector<format::DataFileContent>& shard_files() const { return shards_.files(); }
 
  private:
-  void place(const std::vector<std::optional<SegmentPlace>>& places,
-             std::vector<format::DataFileContent> files) {
+  Result<void> place(const std::vector<std::optional<SegmentPlace>>& places,
+                     std::vector<format::DataFileContent> files) {
     std::vector<Digests> reordered;
     for (const std::uint32_t old : convert::place_segments(plan_, places, std::move(files)))
       reordered.push_back(std::move(digests_[old]));
     digests_ = std::move(reordered);
+    Result<format::Layout> layout = lay_out_file(plan_.content, path_);
+    if (!layout) return layout.error();
+    layout_ = *std::move(layout);
+    return {};
   }
 
   Result<void> write_shard(const Shard& shard,
@@ -158,6 +158,7 @@ class Conversion {
   }
 
   Plan& plan_;
+  format::Layout layout_;  // of the file itself, as the plan has it now
   const std::string& target_;
   const ConvertOptions& options_;
   std::string path_;  // of the source
@@ -205,20 +206,20 @@ Result<std::optional<BaseFile>> open_base(const std::string& target,
 
 Result<void> write_file(const Source& source,
                         Plan& plan,
+                        format::Layout layout,
                         const std::optional<BaseFile>& base,
                         const std::string& target,
                         const ConvertOptions& options,
                         ConvertReport& report) {
-  Conversion conversion(source, plan, target, options);
+  Conversion conversion(source, plan, std::move(layout), target, options);
   Result<void> done = conversion.begin();
   if (done && base) done = conversion.share(*base);
   if (done && options.max_shard_bytes > 0) done = conversion.spread();
   if (!done) return done;
-  format::Layout layout;
-  const Result<Digest> digest = conversion.finish(layout);
+  const Result<Digest> digest = conversion.finish();
   if (!digest) return digest.error();
   report.digest = *digest;
-  report.file_bytes = layout.file_size_bytes;
+  report.file_bytes = conversion.file_bytes();
   report_data_files(plan, conversion, target, report);
   report.crc_mismatches.insert(report.crc_mismatches.end(), conversion.crc_mismatches().begin(),
                                conversion.crc_mismatches().end());
@@ -241,8 +242,8 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   ConvertReport report{.source_kind = checkpoint.kind};
   Result<Plan> plan = make_changed_plan(*source, options, report);
   if (!plan) return plan.error().with_context(source_path);
-  const Result<format::Layout> possible = lay_out_file(plan->content, source_path);
-  if (!possible) return possible.error();
+  Result<format::Layout> layout = lay_out_file(plan->content, source_path);
+  if (!layout) return layout.error();
   const Result<void> crcs_ok = convert::check_crcs(*source, options, checkpoint.crc_mismatches);
   if (!crcs_ok) return crcs_ok.error();
 
@@ -252,7 +253,8 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   report.opaque_classes = plan->opaque_classes;
   report.locations.assign(checkpoint.locations.begin(), checkpoint.locations.end());
   report.crc_mismatches = checkpoint.crc_mismatches;
-  const Result<void> written = write_file(*source, *plan, *base, target, options, report);
+  const Result<void> written =
+      write_file(*source, *plan, *std::move(layout), *base, target, options, report);
   if (!written) return written.error();
   return report;
 }
