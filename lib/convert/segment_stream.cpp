@@ -31,6 +31,7 @@ Error other_bytes(const WeightFile& file,
           concat(file.path(), ": the bytes of ", tensors_of(file, segment),
                  " are not what was written, digest ", found.hex(), " vs ", recorded.hex())};
 }
+
 Result<SegmentStream> SegmentStream::open(const WeightFile& file,
                                           const ExportOptions& options,
                                           std::uint64_t total_bytes) {

@@ -168,7 +168,7 @@ std::shared_ptr<const FileGeneration> LiveFile::State::in_service() const {
 
 std::shared_ptr<const FileGeneration> LiveFile::State::wait_for_next(std::uint64_t generation,
                                                                      milliseconds at_most) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   for (;;) {
     {
       const std::scoped_lock lock(looking);
@@ -176,8 +176,7 @@ std::shared_ptr<const FileGeneration> LiveFile::State::wait_for_next(std::uint64
     }
     auto found = in_service();
     if (found->generation > generation) return found;
-    const auto waited =
-        std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
+    const auto waited = std::chrono::duration_cast<milliseconds>(Clock::now() - start);
     if (waited >= at_most) return nullptr;
     pause(at_most - waited);
   }

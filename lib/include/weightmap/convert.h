@@ -51,9 +51,9 @@ struct ConvertOptions {
   // Where the target would be larger, its segments are spread over weight files beside it that are
   // not larger, but for one that a single segment is too large for. They are called by the target's
   // name and their digests, so that none takes the place of another, and get the permissions of the
-  // target that is replaced. Those that a conversion wrote
-  // before it failed or was killed stay, whole: the next one of the same source and options takes
-  // them over, other ones of the target tell of them as left_shards. 0: all in one file.
+  // target that is replaced. Those that a conversion wrote before it failed or was killed stay,
+  // whole: the next one of the same source and options takes them over, other ones of the target
+  // tell of them as left_shards. 0: all in one file.
   std::uint64_t max_shard_bytes = 0;
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears

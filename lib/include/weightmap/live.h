@@ -33,8 +33,8 @@ struct FileGeneration {
 
 // The file that a path leads to, whichever that is by now. Where publishers keep a control block
 // that can be trusted (generation_state() tells), looking costs an atomic load, and once a second a
-// look for the block; elsewhere, as on
-// network file systems, it asks the system which file the path leads to.
+// look for the block; elsewhere, as on network file systems, it asks the system which file the path
+// leads to.
 //
 // A new file that does not open leaves the old one in service. All functions are safe from several
 // threads; no lock is held while a file is opened but one that keeps others from opening it, too.
@@ -54,9 +54,9 @@ class LiveFile {
   const std::string& path() const;
 
   // Never null. Nothing has changed: one atomic load and a copy of the pointer; once a second also
-  // a look whether the control block is still that one, some system calls. Else looks,
-  // and opens the new file; a thread that comes while another does so gets the old one. A file that
-  // came without a publish beside a block is seen by refresh() and by who waits.
+  // a look whether the control block is still that one, some system calls. Else looks, and opens
+  // the new file; a thread that comes while another does so gets the old one. A file that came
+  // without a publish beside a block is seen by refresh() and by who waits.
   std::shared_ptr<const FileGeneration> current() const;
 
   // Looks at path and block in any case, and again at what did not open. Errors: why the file that
