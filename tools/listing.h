@@ -40,11 +40,6 @@ struct Listing {
   std::shared_ptr<const void> owner;
 };
 
-// For who only looks: nothing is read that is not shown, wherever the file lies.
-inline OpenOptions look_only() {
-  return {.mapping = Mapping::kShared, .need_data_files = false};
-}
-
 Listing list_weight_file(const WeightFile& file);  // without values
 Listing list_checkpoint(const std::string& path, CheckpointContent content);
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file_kind.h"
+#include "base/path_text.h"
 #include "base/text.h"
 #include "checkpoint/distributed.h"
 #include "checkpoint/legacy_stream.h"
@@ -129,8 +130,7 @@ Result<Checkpoint> open_directory(const io::Directory& directory, const ReadOpti
 Result<Checkpoint> open_file(io::File file, const ReadOptions& options) {
   const auto kind = sniff(file);
   if (!kind) return kind.error();
-  const std::string_view path = file.path();
-  const std::string_view name = path.substr(path.rfind('/') + 1);
+  const std::string_view name = name_in(file.path());
   const bool is_distributed = *kind == FileKind::kBarePickle && name == kDistributedMetadataName;
   if (*kind != FileKind::kJson && !is_distributed) {
     return read_source_file(std::move(file), options);

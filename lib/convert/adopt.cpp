@@ -9,15 +9,16 @@
 
 #include "weightmap/convert.h"
 
+#include "base/path_text.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/source_file.h"
 #include "checkpoint/storage_reader.h"
 #include "convert/plan.h"
 #include "convert/segment_places.h"
-#include "format/file_identity.h"
 #include "format/segment_digest.h"
 #include "io/file.h"
+#include "runtime/data_files.h"
 #include "runtime/target_file.h"
 
 namespace weightmap {
@@ -71,12 +72,9 @@ Result<fb::DataFileKind> data_file_kind(const io::File& file) {
 Result<format::DataFileContent> described(const io::File& file, bool has_digests) {
   const Result<fb::DataFileKind> kind = data_file_kind(file);
   if (!kind) return kind.error();
-  const auto read = [&file](std::uint64_t offset, std::span<std::byte> into) {
-    return file.read_at(offset, into);
-  };
-  const Result<Digest> identity = format::identity_of(*kind, file.size_bytes(), read);
+  const Result<Digest> identity = identity_of(*kind, file);
   if (!identity) return identity.error().with_context(file.path());
-  return format::DataFileContent{.name = std::string(convert::name_in(file.path())),
+  return format::DataFileContent{.name = std::string(name_in(file.path())),
                                  .kind = *kind,
                                  .size_bytes = file.size_bytes(),
                                  .identity = *identity,

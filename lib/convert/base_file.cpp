@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "convert/base_file.h"
 
-#include <cstdint>
-#include <span>
 #include <utility>
 
+#include "base/path_text.h"
 #include "base/text.h"
 #include "convert/segment_places.h"
 #include "convert/source.h"
-#include "format/file_identity.h"
 #include "format/flatbuffer.h"
 #include "io/directory.h"
+#include "runtime/data_files.h"
 #include "runtime/weight_file_state.h"
 
 namespace weightmap::convert {
@@ -36,10 +35,7 @@ Result<bool> is_same(const io::Directory& directory, const format::DataFileConte
   const Result<io::File> file = directory.open_file(expected.name);
   if (!file) return file.error();
   if (file->size_bytes() != expected.size_bytes) return false;
-  const auto read = [&file](std::uint64_t offset, std::span<std::byte> into) {
-    return file->read_at(offset, into);
-  };
-  const Result<Digest> found = format::identity_of(expected.kind, file->size_bytes(), read);
+  const Result<Digest> found = identity_of(expected.kind, *file);
   if (!found) return found.error();
   return *found == expected.identity;
 }

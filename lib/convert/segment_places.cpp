@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/path_text.h"
 #include "base/text.h"
 #include "io/directory.h"
 #include "io/write_target.h"
@@ -45,11 +46,6 @@ void renumber_tensors(format::Content& content, const std::vector<std::uint32_t>
   }
 }
 
-std::string directory_of(const std::string& path) {
-  const std::string directory = path.substr(0, path.size() - name_in(path).size());
-  return directory.empty() ? "." : directory;
-}
-
 }  // namespace
 
 std::vector<std::uint32_t> place_segments(Plan& plan,
@@ -77,17 +73,13 @@ std::vector<std::uint32_t> place_segments(Plan& plan,
   return order;
 }
 
-std::string_view name_in(std::string_view path) {
-  return path.substr(path.find_last_of('/') + 1);  // npos + 1 is 0
-}
-
 Result<void> check_can_refer(const std::string& target) {
   const Result<std::string> real = io::real_path(target);
   if (!real) return real.error();
   if (*real == target) return {};
-  const auto opened = io::identity_at(directory_of(target));
+  const auto opened = io::directory_identity_of(target);
   if (!opened) return opened.error();
-  const auto written = io::identity_at(directory_of(*real));
+  const auto written = io::directory_identity_of(*real);
   if (!written) return written.error();
   if (*opened == *written) return {};
   return Error(ErrorCode::kInvalidArgument,

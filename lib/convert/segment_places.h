@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "weightmap/result.h"
@@ -30,8 +29,6 @@ struct SegmentPlace {
 std::vector<std::uint32_t> place_segments(Plan& plan,
                                           const std::vector<std::optional<SegmentPlace>>& places,
                                           std::vector<format::DataFileContent> files);
-
-std::string_view name_in(std::string_view path);  // its last component
 
 // The target of an index that refers to data files: readers look for them in the directory of the
 // path that they open, which must be the one that the file itself is written to behind all links.

@@ -10,11 +10,12 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "base/path_text.h"
 #include "base/text.h"
 #include "convert/segment_places.h"
-#include "format/file_identity.h"
 #include "io/directory.h"
 #include "io/file.h"
+#include "runtime/data_files.h"
 
 namespace weightmap::convert {
 namespace {
@@ -31,7 +32,7 @@ std::string stem_of(const std::string& target) {
 
 // A name in the target's directory as a path.
 std::string beside(const std::string& target, std::string_view name) {
-  return concat(target.substr(0, target.size() - name_in(target).size()), name);
+  return concat(directory_prefix(target), name);
 }
 
 std::string padded(std::size_t number) {
@@ -166,10 +167,7 @@ Result<std::optional<io::FileIdentity>> find_equal(const std::string& path,
   if (!file && file.error().code() == ErrorCode::kNotFound)
     return std::optional<io::FileIdentity>();
   if (!file) return file.error();
-  const auto read = [&file](std::uint64_t offset, std::span<std::byte> into) {
-    return file->read_at(offset, into);
-  };
-  const Result<Digest> identity = format::identity_of(coming.kind, file->size_bytes(), read);
+  const Result<Digest> identity = identity_of(coming.kind, *file);
   if (identity && *identity == coming.identity) return std::optional(file->identity());
   return Error(ErrorCode::kExists, concat(path, ": exists and is another file: move it away"));
 }

@@ -44,9 +44,8 @@ Result<void> open_checkpoint(const std::string& path,
 
 std::vector<io::File> files_of(const WeightFile& file) {
   std::vector<io::File> files;
-  const WeightFile::State& state = state_of(file);
-  for (std::uint32_t number = 0; number <= state.siblings.size(); ++number)
-    files.push_back(*state.file(number)->file());
+  for (const OpenedFile* const opened : state_of(file).open_files())
+    files.push_back(*opened->mapped->file());
   return files;
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "base/path_text.h"
 #include "base/text.h"
 #include "io/system.h"
 
@@ -52,8 +53,9 @@ Result<FoundFile> file_at(const std::string& path) {
                    .state = state_of(status)};
 }
 
-Result<FileIdentity> identity_at(const std::string& path) {
-  const Result<FoundFile> found = file_at(path);
+Result<FileIdentity> directory_identity_of(const std::string& path) {
+  const std::string directory(directory_prefix(path));
+  const Result<FoundFile> found = file_at(directory.empty() ? "." : directory);
   if (!found) return found.error();
   return found->identity;
 }

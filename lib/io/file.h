@@ -36,7 +36,9 @@ struct FoundFile {
 
 // Of what the path leads to now. Errors: kNotFound, kIo.
 Result<FoundFile> file_at(const std::string& path);
-Result<FileIdentity> identity_at(const std::string& path);
+
+// Of the directory in which the path's last component is looked up. Errors: as above.
+Result<FileIdentity> directory_identity_of(const std::string& path);
 
 // A regular file, open for reading. Owns its descriptor, which no child process inherits, together
 // with its slices. Movable; reading from several threads is safe.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "base/path_text.h"
 #include "base/text.h"
 #include "io/system.h"
 
@@ -140,7 +141,7 @@ Result<WriteTarget> WriteTarget::resolve(const std::string& path) {
 
 Result<WriteTarget> WriteTarget::beside(const std::string& other_name) const {
   WriteTarget target;
-  target.path = target.real = concat(real.substr(0, real.rfind('/') + 1), other_name);
+  target.path = target.real = concat(directory_prefix(real), other_name);
   target.name = other_name;
   target.temporary = temporary_name(other_name);
   target.directory = Descriptor(::fcntl(directory.get(), F_DUPFD_CLOEXEC, 0));

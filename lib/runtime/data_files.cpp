@@ -50,14 +50,18 @@ Result<io::Directory> directory_of(const std::optional<std::string>& path) {
 
 }  // namespace
 
+Result<Digest> identity_of(fb::DataFileKind kind, const io::File& file) {
+  const auto read = [&file](std::uint64_t offset, std::span<std::byte> into) {
+    return file.read_at(offset, into);
+  };
+  return format::identity_of(kind, file.size_bytes(), read);
+}
+
 Result<void> check_identity(const fb::DataFile& expected, const io::File& file) {
   if (file.size_bytes() != expected.size_bytes()) {
     return other_file("it has ", file.size_bytes(), " bytes vs ", expected.size_bytes());
   }
-  const auto read = [&file](std::uint64_t offset, std::span<std::byte> into) {
-    return file.read_at(offset, into);
-  };
-  const Result<Digest> found = format::identity_of(expected.kind(), file.size_bytes(), read);
+  const Result<Digest> found = identity_of(expected.kind(), file);
   if (!found) return other_file(found.error().message());
   const Digest recorded = format::digest_from(*expected.identity());
   if (*found == recorded) return {};

@@ -20,6 +20,10 @@ Result<std::vector<OpenedFile>> open_siblings(const format::IndexView& index,
                                               const std::optional<std::string>& path,
                                               const OpenOptions& options);
 
+// What an index records of a file of this kind, to know it again (format/file_identity.h). Errors:
+// those of format::identity_of, without context.
+Result<Digest> identity_of(fb::DataFileKind kind, const io::File& file);
+
 // Whether the file still is the one that `expected` records. Error: kCorrupt, without context.
 Result<void> check_identity(const fb::DataFile& expected, const io::File& file);
 

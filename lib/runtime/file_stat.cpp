@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/path_text.h"
 #include "base/text.h"
 #include "io/directory.h"
 #include "io/page_cache.h"
@@ -16,15 +17,6 @@ namespace {
 
 constexpr std::size_t kMostIndexes = 1'000;
 constexpr std::string_view kExtension = ".wmap";
-
-// Wherever the file lies, it is not to be copied.
-OpenOptions look_only() {
-  return {.mapping = Mapping::kShared, .need_data_files = false};
-}
-
-std::string_view last_component(std::string_view path) {
-  return path.substr(path.find_last_of('/') + 1);
-}
 
 std::optional<CacheCounts> counts_of(const io::MappedFile& file) {
   const std::optional<io::CacheCounts> counts = io::count_cached(file);
@@ -103,7 +95,7 @@ class Sharers {
     }
     std::size_t opened = 0;
     for (const std::string& name : *names) {
-      if (!name.ends_with(kExtension) || name == last_component(stat_.path)) continue;
+      if (!name.ends_with(kExtension) || name == name_in(stat_.path)) continue;
       opened++ < kMostIndexes ? look_into(name, directory->path()) : leave_out();
     }
   }
@@ -126,7 +118,7 @@ class Sharers {
                  const std::vector<DataFileInfo>& files,
                  std::uint32_t data_file) const {
     const std::string_view name =
-        data_file == 0 ? last_component(stat_.path) : stat_.data_files[data_file].name;
+        data_file == 0 ? name_in(stat_.path) : stat_.data_files[data_file].name;
     for (std::uint32_t number = 1; number < files.size(); ++number) {
       if (files[number].name == name) return true;
       const auto found = identity(other, number);

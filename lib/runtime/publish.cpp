@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/path_text.h"
 #include "base/text.h"
 #include "io/publisher_lock.h"
 #include "io/target_rule.h"
@@ -30,22 +31,12 @@ Result<void> check_current(const io::Successor& successor, const std::string& cu
                                          .sources = {successor.file.identity()}});
 }
 
-// "dir/" of "dir/model.wmap"
-std::string directory_part(const std::string& path) {
-  return path.substr(0, path.rfind('/') + 1);
-}
-
-Result<io::FileIdentity> directory_identity(const std::string& path) {
-  const std::string directory = directory_part(path);
-  return io::identity_at(directory.empty() ? "." : directory);
-}
-
 // Readers look data files up in the directory of the path that they open, which may be a link.
 Result<void> check_directory(const io::Successor& successor,
                              const std::string& directory_of,
                              const std::string& data_file) {
-  const auto own = directory_identity(successor.path);
-  const auto wanted = directory_identity(directory_of);
+  const auto own = io::directory_identity_of(successor.path);
+  const auto wanted = io::directory_identity_of(directory_of);
   if (!own) return own.error();
   if (!wanted) return wanted.error();
   if (*own == *wanted) return {};
@@ -59,7 +50,7 @@ Result<void> check_directory(const io::Successor& successor,
 Result<void> check_not_replaced(const io::Successor& successor,
                                 const io::WriteTarget& target,
                                 const std::string& data_file) {
-  const std::string beside = directory_part(successor.path) + data_file;
+  const std::string beside = concat(directory_prefix(successor.path), data_file);
   const Result<std::string> real = io::real_path(beside);
   if (!real) return real.error();
   if (!target.previous_identity || *real != target.real) return {};
@@ -120,7 +111,7 @@ Result<Candidate> check_new(const std::string& new_path,
                             const PublishOptions& options) {
   auto successor = io::Successor::open(new_path);
   if (!successor) return successor.error();
-  const auto file = WeightFile::open(new_path);
+  const auto file = WeightFile::open(new_path, {.mapping = Mapping::kShared});
   if (!file) return file.error();
   const auto target = io::WriteTarget::resolve(current_path);
   if (!target) return target.error();
@@ -135,7 +126,7 @@ Result<Candidate> check_new(const std::string& new_path,
 
 // Zero where nothing is there, or no weight file.
 Digest digest_at(const std::string& path) {
-  const auto file = WeightFile::open(path, {.need_data_files = false});
+  const auto file = WeightFile::open(path, look_only());
   return file ? file->digest() : Digest{};
 }
 

@@ -57,6 +57,12 @@ struct OpenOptions {
   std::shared_ptr<MappingCache> cache;
 };
 
+// For who only looks: nothing is read that is not asked for, wherever the file lies, and what is
+// missing beside it is told where it would be used.
+inline OpenOptions look_only() {
+  return {.mapping = Mapping::kShared, .need_data_files = false};
+}
+
 // What became of the options, for one data file.
 struct MappingReport {
   std::string path;
