@@ -204,14 +204,12 @@ Result<std::optional<BaseFile>> open_base(const std::string& target,
   return base;
 }
 
-Result<void> write_file(const Source& source,
-                        Plan& plan,
-                        format::Layout layout,
+Result<void> write_file(Conversion& conversion,
+                        const Plan& plan,
                         const std::optional<BaseFile>& base,
                         const std::string& target,
                         const ConvertOptions& options,
                         ConvertReport& report) {
-  Conversion conversion(source, plan, std::move(layout), target, options);
   Result<void> done = conversion.begin();
   if (done && base) done = conversion.share(*base);
   if (done && options.max_shard_bytes > 0) done = conversion.spread();
@@ -253,8 +251,8 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   report.opaque_classes = plan->opaque_classes;
   report.locations.assign(checkpoint.locations.begin(), checkpoint.locations.end());
   report.crc_mismatches = checkpoint.crc_mismatches;
-  const Result<void> written =
-      write_file(*source, *plan, *std::move(layout), *base, target, options, report);
+  Conversion conversion(*source, *plan, *std::move(layout), target, options);
+  const Result<void> written = write_file(conversion, *plan, *base, target, options, report);
   if (!written) return written.error();
   return report;
 }
