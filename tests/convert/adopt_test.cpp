@@ -11,11 +11,13 @@
 
 #include "support/file_bytes.h"
 #include "support/fixtures.h"
+#include "support/reported.h"
 #include "support/temp_dir.h"
 
 namespace weightmap {
 namespace {
 
+using tests::expect_refusal;
 using tests::read_file;
 using tests::TempDir;
 using tests::write_file;
@@ -79,13 +81,6 @@ void check_same_sharing(const WeightFile& a, const WeightFile& b) {
       CHECK(a.tensor(i).data() - a.tensor(j).data() == b.tensor(i).data() - b.tensor(j).data());
     }
   }
-}
-
-void expect_refusal(const Result<AdoptReport>& report, ErrorCode code, std::string_view text) {
-  REQUIRE_FALSE(report);
-  CAPTURE(report.error().message());
-  CHECK(report.error().code() == code);
-  CHECK(report.error().message().find(text) != std::string::npos);
 }
 
 TEST_SUITE_BEGIN("convert/adopt");

@@ -28,7 +28,9 @@
 namespace weightmap {
 namespace {
 
+using tests::convert_well;
 using tests::converted;
+using tests::expect_refusal;
 using tests::noise;
 using tests::PlainModel;
 using tests::read_file;
@@ -38,21 +40,6 @@ using tests::write_plain_model;
 namespace fs = std::filesystem;
 
 const std::string kDigits = WEIGHTMAP_TEST_DATA "/digits/digits.pt";
-
-ConvertReport convert_well(const std::string& source,
-                           const std::string& target,
-                           const ConvertOptions& options) {
-  const auto report = convert_checkpoint(source, target, options);
-  tests::open_reported(target, report);
-  return *report;
-}
-
-void expect_refusal(const Result<ConvertReport>& report, ErrorCode code, std::string_view text) {
-  REQUIRE_FALSE(report);
-  CAPTURE(report.error().message());
-  CHECK(report.error().code() == code);
-  CHECK(report.error().message().find(text) != std::string::npos);
-}
 
 std::string bytes_under(const std::string& path, const std::string& name) {
   return std::string(tests::text_of(WeightFile::open(path)->find(name)->extent()));

@@ -20,6 +20,7 @@ namespace weightmap {
 namespace {
 
 using tests::converted;
+using tests::expect_refusal;
 using tests::read_file;
 using tests::TempDir;
 using tests::write_file;
@@ -34,13 +35,6 @@ Strings names_of(const WeightFile& file) {
   for (const TensorView tensor : file)
     names.emplace_back(tensor.name());
   return names;
-}
-
-void expect_refusal(const Result<ConvertReport>& report, ErrorCode code, std::string_view text) {
-  REQUIRE_FALSE(report);
-  CAPTURE(report.error().message());
-  CHECK(report.error().code() == code);
-  CHECK(report.error().message().find(text) != std::string::npos);
 }
 
 TEST_SUITE_BEGIN("convert/convert");

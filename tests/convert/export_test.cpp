@@ -19,6 +19,7 @@ namespace weightmap {
 namespace {
 
 using tests::converted;
+using tests::expect_refusal;
 using tests::read_file;
 using tests::TempDir;
 using tests::write_file;
@@ -53,13 +54,6 @@ struct Format {
   Export run;
 };
 constexpr Format kFormats[] = {{".pt", export_torch}, {".safetensors", export_safetensors}};
-
-void check_error(const Result<ExportReport>& result, ErrorCode code, std::string_view text) {
-  REQUIRE_FALSE(result);
-  INFO(result.error().message());
-  CHECK(result.error().code() == code);
-  CHECK(result.error().message().find(text) != std::string::npos);
-}
 
 TEST_SUITE_BEGIN("convert/export");
 
@@ -105,7 +99,7 @@ TEST_CASE("a damaged weight file is refused by the names of the tensors and leav
       const auto damaged = WeightFile::open(folder / "damaged.wmap");
       REQUIRE(damaged);
       const auto report = format.run(*damaged, folder / "out", everything());
-      check_error(report, ErrorCode::kCorrupt, "are not what was written");
+      expect_refusal(report, ErrorCode::kCorrupt, "are not what was written");
       CHECK(report.error().message().find(std::string(whole.name(0))) != std::string::npos);
       CHECK(folder.names() == Strings{"damaged.wmap", "model.wmap"});
     }
@@ -119,7 +113,7 @@ TEST_CASE("a target of another kind is replaced only when asked and the weight f
     const WeightFile file = converted(fixture("state_dict"), folder / "model.wmap");
     ExportOptions options = everything();
     write_file(folder / "notes", "not to be lost");
-    check_error(format.run(file, folder / "notes", options), ErrorCode::kExists, "notes");
+    expect_refusal(format.run(file, folder / "notes", options), ErrorCode::kExists, "notes");
     CHECK(read_file(folder / "notes") == "not to be lost");
     options.replace_any = true;
     CHECK(format.run(file, folder / "notes", options));
@@ -129,8 +123,8 @@ TEST_CASE("a target of another kind is replaced only when asked and the weight f
     std::filesystem::create_symlink("model.wmap", folder / "link");
     options.replace_any = true;
     for (const char* const target : {"model.wmap", "link"}) {
-      check_error(format.run(file, folder / target, options), ErrorCode::kInvalidArgument,
-                  "source and target are the same file");
+      expect_refusal(format.run(file, folder / target, options), ErrorCode::kInvalidArgument,
+                     "source and target are the same file");
     }
     CHECK(WeightFile::open(folder / "model.wmap"));
   }
@@ -140,7 +134,7 @@ TEST_CASE("a zip archive that is no checkpoint is another kind") {
   const TempDir folder;
   const WeightFile file = converted(fixture("state_dict"), folder / "model.wmap");
   write_file(folder / "letter.pt", std::string("PK\3\4", 4) + std::string(60, '\0'));
-  check_error(export_torch(file, folder / "letter.pt", {}), ErrorCode::kExists, "a zip archive");
+  expect_refusal(export_torch(file, folder / "letter.pt", {}), ErrorCode::kExists, "a zip archive");
 }
 
 TEST_CASE("stopping leaves the old target and nothing else") {
@@ -156,7 +150,7 @@ TEST_CASE("stopping leaves the old target and nothing else") {
       CHECK(done <= total);
       return ++calls < 3;
     };
-    check_error(format.run(file, folder / "out", options), ErrorCode::kCancelled, "cancelled");
+    expect_refusal(format.run(file, folder / "out", options), ErrorCode::kCancelled, "cancelled");
     CHECK(calls == 3);
     CHECK(read_file(folder / "out") == before);
     CHECK(folder.names() == Strings{"model.wmap", "out"});
@@ -204,9 +198,10 @@ TEST_CASE("a disk that does not take the file leaves none") {
 TEST_CASE("opaque objects are refused with all their classes and where the first stands") {
   const TempDir folder;
   const WeightFile file = written(folder, tests::features_content());
-  check_error(export_torch(file, folder / "out.pt", {}), ErrorCode::kUnsupported,
-              "`rest.6` is an object of a class that is not known, which is never written into a "
-              "pickle (all such classes: `some.Class`); drop_opaque leaves them out");
+  expect_refusal(
+      export_torch(file, folder / "out.pt", {}), ErrorCode::kUnsupported,
+      "`rest.6` is an object of a class that is not known, which is never written into a "
+      "pickle (all such classes: `some.Class`); drop_opaque leaves them out");
   CHECK(folder.names() == Strings{"made.wmap"});
   const auto report = export_torch(file, folder / "out.pt", {.drop_opaque = true});
   REQUIRE(report);
@@ -221,8 +216,8 @@ TEST_CASE("an opaque object as the whole cannot be left out") {
   values.add_parent(ValueKind::kOpaque, std::vector{none, none, none, none, none}, "some\nClass");
   content.content.values = values;
   const WeightFile file = written(folder, content);
-  check_error(export_torch(file, folder / "out.pt", {.drop_opaque = true}), ErrorCode::kUnsupported,
-              "the whole checkpoint is an object of a class");
+  expect_refusal(export_torch(file, folder / "out.pt", {.drop_opaque = true}),
+                 ErrorCode::kUnsupported, "the whole checkpoint is an object of a class");
 }
 
 TEST_CASE("what an object held goes with it and is reported") {
@@ -321,8 +316,8 @@ TEST_CASE("modules that share others many times over are refused") {
     inner = make.module(make.dict({}), make.dict({}), twice);
   }
   content.content.values = values;
-  check_error(export_torch(written(folder, content), folder / "out.pt", {}),
-              ErrorCode::kUnsupported, "have too many names");
+  expect_refusal(export_torch(written(folder, content), folder / "out.pt", {}),
+                 ErrorCode::kUnsupported, "have too many names");
 }
 
 TEST_CASE("names that only an attack uses are not written") {
@@ -337,8 +332,8 @@ TEST_CASE("names that only an attack uses are not written") {
                  : values.add_text(ValueKind::kGlobal, name);
       content.content.values = values;
       const WeightFile file = written(folder, content);
-      check_error(export_torch(file, folder / "out.pt", {}), ErrorCode::kUnsafe,
-                  "as only a file does that attacks whoever loads it");
+      expect_refusal(export_torch(file, folder / "out.pt", {}), ErrorCode::kUnsafe,
+                     "as only a file does that attacks whoever loads it");
     }
   }
 }
@@ -350,8 +345,8 @@ TEST_CASE("an alignment for safetensors is a power of two in bounds") {
     CAPTURE(bytes);
     ExportOptions options = everything();
     options.safetensors.alignment_bytes = bytes;
-    check_error(export_safetensors(file, folder / "out", options), ErrorCode::kInvalidArgument,
-                "an alignment is a power of two from 8 to 2097152");
+    expect_refusal(export_safetensors(file, folder / "out", options), ErrorCode::kInvalidArgument,
+                   "an alignment is a power of two from 8 to 2097152");
   }
 }
 

@@ -28,6 +28,7 @@ namespace weightmap {
 namespace {
 
 using tests::CallSeam;
+using tests::convert_well;
 using tests::converted;
 using tests::noise;
 using tests::PlainModel;
@@ -41,14 +42,6 @@ using Names = std::vector<std::string>;
 namespace fs = std::filesystem;
 
 const std::string kDigits = WEIGHTMAP_TEST_DATA "/digits/digits.pt";
-
-ConvertReport convert_well(const std::string& source,
-                           const std::string& target,
-                           const ConvertOptions& options) {
-  const auto report = convert_checkpoint(source, target, options);
-  tests::open_reported(target, report);
-  return *report;
-}
 
 Names shards_of(const ConvertReport& report) {
   Names names;

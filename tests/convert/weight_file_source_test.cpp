@@ -18,6 +18,7 @@ namespace weightmap {
 namespace {
 
 using tests::converted;
+using tests::expect_refusal;
 using tests::read_file;
 using tests::TempDir;
 using tests::write_file;
@@ -34,13 +35,6 @@ std::string converted_bytes(const std::string& source, const ConvertOptions& opt
   const TempDir dir;
   converted(source, dir / "x.wmap", options);
   return read_file(dir / "x.wmap");
-}
-
-void expect_refusal(const Result<ConvertReport>& report, ErrorCode code, std::string_view text) {
-  REQUIRE_FALSE(report);
-  CAPTURE(report.error().message());
-  CHECK(report.error().code() == code);
-  CHECK(report.error().message().find(text) != std::string::npos);
 }
 
 TEST_SUITE_BEGIN("convert/weight_file_source");

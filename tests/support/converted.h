@@ -17,4 +17,13 @@ inline WeightFile converted(const std::string& source,
   return open_reported(target, convert_checkpoint(source, target, options));
 }
 
+// The same, for its report.
+inline ConvertReport convert_well(const std::string& source,
+                                  const std::string& target,
+                                  const ConvertOptions& options) {
+  const auto report = convert_checkpoint(source, target, options);
+  open_reported(target, report);
+  return *report;
+}
+
 }  // namespace weightmap::tests

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include <doctest/doctest.h>
 
+#include "weightmap/error.h"
 #include "weightmap/result.h"
 #include "weightmap/weight_file.h"
 
@@ -29,6 +31,15 @@ WeightFile open_reported(const std::string& path, const Result<Report>& report) 
   CHECK(verified->segments_without_digest == 0);
   CHECK(verified->bytes_checked == report->data_bytes);
   return *file;
+}
+
+// The error has this code and these words somewhere.
+template <typename Value>
+void expect_refusal(const Result<Value>& refused, ErrorCode code, std::string_view text) {
+  REQUIRE_FALSE(refused);
+  CAPTURE(refused.error().message());
+  CHECK(refused.error().code() == code);
+  CHECK(refused.error().message().find(text) != std::string::npos);
 }
 
 }  // namespace weightmap::tests
