@@ -389,7 +389,9 @@ TEST_CASE("any strides on both sides give what one element at a time does") {
   };
   Chance chance(11);
   for (int round = 0; round < 2000; ++round) {
-    const auto [from_dtype, to_dtype] = kDtypes[chance.below(kDtypes.size())];
+    const std::array<Dtype, 2>& dtypes = kDtypes[chance.below(kDtypes.size())];
+    const Dtype from_dtype = dtypes[0];
+    const Dtype to_dtype = dtypes[1];
     const Sizes shape = chance.shape();
     const Placed source = chance.place(from_dtype, shape, true);
     const Placed target = chance.place(to_dtype, shape, false);

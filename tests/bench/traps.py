@@ -31,8 +31,10 @@ def reread(path):
 
 
 def touch_memory(size):
-    """Virtual machines give idle memory back to their host, within seconds, and pay to take it again."""
-    block = mmap.mmap(-1, max(size, mmap.PAGESIZE))
+    """Virtual machines give idle memory back to their host, within seconds, and pay to take it again. Private memory,
+    since huge pages are what the large folios of a file are taken from, and shared memory may have none.
+    """
+    block = mmap.mmap(-1, max(size, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     block.madvise(mmap.MADV_HUGEPAGE)
     ctypes.memset(address_of(block), 1, size)
 

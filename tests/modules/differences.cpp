@@ -101,7 +101,7 @@ bool gives_bytes(const Replayed& replayed) {
 
 // The count that a batch norm had before, or 0, is not what it has under its other name by now.
 bool hands_out_old_count(const Replayed& replayed) {
-  constexpr std::string_view kCount = "num_batches_tracked";
+  static constexpr std::string_view kCount = "num_batches_tracked";
   const auto is_refused = [](const Mismatch& mismatch) {
     return mismatch.reason == Reason::kTie && mismatch.key.ends_with(kCount);
   };

@@ -293,8 +293,9 @@ TEST_CASE("a remedy never puts a tensor where another belongs") {
   Layout& even = layouts.emplace_back("every second layer", Layout()).second;
   for (int i = 0; i < 4; ++i)
     even.add("l." + std::to_string(i) + ".w", "l." + std::to_string(2 * i) + ".w", {8, 8});
-  for (auto& [about, layout] : layouts) {
-    CAPTURE(about);
+  for (std::pair<const char*, Layout>& named : layouts) {
+    CAPTURE(named.first);
+    Layout& layout = named.second;
     // The module has its own order.
     std::ranges::stable_sort(layout.wanted, std::greater<>(), &Key::name);
     const Diagnosis diagnosis = diagnosed(layout.wanted, layout.found);
