@@ -40,12 +40,9 @@ TEST_SUITE("io/file_system") {
   TEST_CASE("network and program file systems are better read") {
     const TempDir dir;
     using Known = std::pair<long, std::string>;
-    for (const Known& known : {Known{0x6969L, "NFS"},
-                               Known{0xff534d42L, "SMB"},
-                               Known{0xfe534d42L, "SMB"},
-                               Known{0x65735546L, "FUSE"},
-                               Known{0x01021997L, "9p"},
-                               Known{0x00c36400L, "Ceph"}}) {
+    for (const Known& known :
+         {Known{0x6969L, "NFS"}, Known{0xff534d42L, "SMB"}, Known{0xfe534d42L, "SMB"},
+          Known{0x65735546L, "FUSE"}, Known{0x01021997L, "9p"}, Known{0x00c36400L, "Ceph"}}) {
       CAPTURE(known.second);
       const StatfsAnswer answer(known.first);
       const FileSystem found = file_system_in(dir);
