@@ -5,7 +5,9 @@
 #include "weightmap/convert.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "convert/base_file.h"
@@ -19,11 +21,13 @@
 #include "convert/source.h"
 #include "io/file_writer.h"
 #include "runtime/target_file.h"
+#include "runtime/write_blob.h"
 
 namespace weightmap {
 namespace {
 
 using convert::BaseFile;
+using convert::CrcMismatches;
 using convert::Plan;
 using convert::PlannedBytes;
 using convert::SegmentPlace;
@@ -70,9 +74,8 @@ class Conversion {
         options_(options),
         path_(source.checkpoint.files.front().path()),
         source_(source),
-        bytes_(source, plan, options),
         progress_(options.progress, path_, sum_of(plan.content.segment_sizes_bytes)),
-        shards_(target, options.sync),
+        shards_(target, options.sync, options.jobs),
         digests_(plan.segments.size()) {}
 
   // Tells progress for the first time: before this there must be no target.
@@ -80,7 +83,8 @@ class Conversion {
 
   // Finds segments that the base has already.
   Result<void> share(const BaseFile& base) {
-    auto shared = convert::find_shared_segments(base.file(), source_, plan_, bytes_, progress_);
+    PlannedBytes bytes(source_, plan_, options_, crc_mismatches_);
+    auto shared = convert::find_shared_segments(base.file(), source_, plan_, bytes, progress_);
     if (!shared) return shared.error();
     std::vector<std::optional<SegmentPlace>> places(shared->size());
     for (std::size_t i = 0; i < shared->size(); ++i) {
@@ -110,10 +114,9 @@ class Conversion {
 
   // The file itself: what has no place elsewhere, and the index. Returns the digest of that.
   Result<Digest> finish() {
-    Result<io::FileWriter> writer = begin_file(layout_, target_, options_.sync);
+    Result<io::FileWriter> writer = begin_file(layout_, target_, options_.sync, options_.jobs);
     if (!writer) return writer.error();
-    bytes_.choose({});
-    auto digests = write_blob(*writer, layout_, bytes_, progress_);
+    auto digests = write_blob(*writer, layout_, bytes_of({}), options_.jobs, progress_);
     if (!digests) return digests.error();
     for (std::size_t i = layout_.segments.size(); i < digests_.size(); ++i)
       append_digests(*digests, digests_[i]);
@@ -127,10 +130,19 @@ class Conversion {
   }
 
   std::uint64_t file_bytes() const { return layout_.file_size_bytes; }
-  const std::vector<std::string>& crc_mismatches() const { return bytes_.crc_mismatches(); }
+  std::vector<std::string> crc_mismatches() const {
+    return crc_mismatches_.names(source_.checkpoint);
+  }
   const std::vector<format::DataFileContent>& shard_files() const { return shards_.files(); }
 
  private:
+  // Of these segments of the plan, or where there are none, of all. REQUIRES: they outlive it.
+  MakeBlobSource bytes_of(std::span<const std::uint32_t> segments) {
+    return [this, segments] {
+      return std::make_unique<PlannedBytes>(source_, plan_, options_, crc_mismatches_, segments);
+    };
+  }
+
   Result<void> place(const std::vector<std::optional<SegmentPlace>>& places,
                      std::vector<format::DataFileContent> files) {
     std::vector<Digests> reordered;
@@ -147,7 +159,7 @@ class Conversion {
                            std::uint32_t number,
                            std::size_t count,
                            std::vector<std::optional<SegmentPlace>>& places) {
-    auto digests = shards_.write(shard, number + 1, count, bytes_, progress_);
+    auto digests = shards_.write(shard, number + 1, count, bytes_of(shard.segments), progress_);
     if (!digests) return digests.error();
     for (std::size_t i = 0; i < shard.segments.size(); ++i) {
       places[shard.segments[i]] = {.file = number,
@@ -163,7 +175,7 @@ class Conversion {
   const ConvertOptions& options_;
   std::string path_;  // of the source
   const Source& source_;
-  PlannedBytes bytes_;
+  CrcMismatches crc_mismatches_;
   ProgressTeller progress_;
   convert::ShardWriter shards_;
   std::vector<Digests> digests_;  // by segment; nothing of those that are not written yet
@@ -219,8 +231,8 @@ Result<void> write_file(Conversion& conversion,
   report.digest = *digest;
   report.file_bytes = conversion.file_bytes();
   report_data_files(plan, conversion, target, report);
-  report.crc_mismatches.insert(report.crc_mismatches.end(), conversion.crc_mismatches().begin(),
-                               conversion.crc_mismatches().end());
+  for (std::string& mismatch : conversion.crc_mismatches())
+    report.crc_mismatches.push_back(std::move(mismatch));
   return {};
 }
 

@@ -2,6 +2,7 @@
 #include "convert/planned_bytes.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/number_cast.h"
 #include "base/strided.h"
@@ -9,6 +10,13 @@
 #include "convert/segment_stream.h"
 
 namespace weightmap::convert {
+namespace {
+
+std::string name_of(const checkpoint::Storage& storage) {
+  return concat("storage ", storage.key);
+}
+
+}  // namespace
 
 Result<void> check_crcs(const Source& source,
                         const ConvertOptions& options,
@@ -16,6 +24,22 @@ Result<void> check_crcs(const Source& source,
   if (!options.verify_crc || mismatches.empty()) return {};
   return Error(ErrorCode::kCorrupt, concat(source.checkpoint.files.front().path(), ": ",
                                            quoted(mismatches.front()), " differs from its CRC"));
+}
+
+void CrcMismatches::add(std::uint32_t storage) {
+  const std::scoped_lock lock(mutex_);
+  storages_.insert(storage);
+}
+
+std::vector<std::string> CrcMismatches::names(const checkpoint::Checkpoint& checkpoint) const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<std::string> names;
+  std::set<std::string> told;  // files of one checkpoint may call their storages alike
+  for (const std::uint32_t storage : storages_) {
+    std::string name = name_of(checkpoint.storages[storage]);
+    if (told.insert(name).second) names.push_back(std::move(name));
+  }
+  return names;
 }
 
 bool PlannedBytes::needs_whole() const {
@@ -80,10 +104,8 @@ Result<void> PlannedBytes::check_digest() {
 
 Result<void> PlannedBytes::check_crc() {
   if (reader_->crc_matches().value_or(true)) return {};
-  const std::string mismatch = concat("storage ", storage().key);
-  if (std::ranges::find(crc_mismatches_, mismatch) == crc_mismatches_.end())
-    crc_mismatches_.push_back(mismatch);
-  return check_crcs(source_, options_, crc_mismatches_);
+  crc_mismatches_.add(segment_->storage);
+  return check_crcs(source_, options_, {name_of(storage())});
 }
 
 }  // namespace weightmap::convert

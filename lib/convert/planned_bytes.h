@@ -3,10 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "weightmap/convert.h"
@@ -17,7 +18,7 @@
 #include "convert/source.h"
 #include "format/segment_digest.h"
 #include "io/read_ahead.h"
-#include "runtime/target_file.h"
+#include "runtime/write_blob.h"
 
 namespace weightmap::convert {
 
@@ -26,20 +27,34 @@ Result<void> check_crcs(const Source& source,
                         const ConvertOptions& options,
                         const std::vector<std::string>& mismatches);
 
+// Storages that differ from their CRCs. Safe for use from several threads.
+class CrcMismatches {
+ public:
+  void add(std::uint32_t storage);
+  std::vector<std::string> names(const checkpoint::Checkpoint& checkpoint) const;  // in its order
+
+ private:
+  mutable std::mutex mutex_;  // guards:
+  std::set<std::uint32_t> storages_;
+};
+
 // The segments' bytes as the plan has them: parts of storages, some of them cast. A storage that is
 // read to its end is held against what the source says of it: the digest of a weight file, of which
 // therefore also what is left out is read, or the CRC of a checkpoint.
 class PlannedBytes : public BlobSource {
  public:
   // REQUIRES: all outlive it.
-  PlannedBytes(const Source& source, const Plan& plan, const ConvertOptions& options)
-      : source_(source), plan_(plan), options_(options) {}
-
-  // Storages that differ from their CRCs, each once.
-  const std::vector<std::string>& crc_mismatches() const { return crc_mismatches_; }
-
-  // From now on, segment i is that which the plan has as numbers[i]. Without a call: as i.
-  void choose(std::vector<std::uint32_t> numbers) { numbers_ = std::move(numbers); }
+  // Segment i is that which the plan has as numbers[i]; where these are empty, as i.
+  PlannedBytes(const Source& source,
+               const Plan& plan,
+               const ConvertOptions& options,
+               CrcMismatches& crc_mismatches,
+               std::span<const std::uint32_t> numbers = {})
+      : source_(source),
+        plan_(plan),
+        options_(options),
+        crc_mismatches_(crc_mismatches),
+        numbers_(numbers) {}
 
   Result<void> begin_segment(std::size_t number) override;
   // A room holds whole elements: it ends where the segment does or at a multiple of 2 MiB.
@@ -61,13 +76,13 @@ class PlannedBytes : public BlobSource {
   const Source& source_;
   const Plan& plan_;
   const ConvertOptions& options_;
-  std::vector<std::uint32_t> numbers_;
+  CrcMismatches& crc_mismatches_;
+  const std::span<const std::uint32_t> numbers_;
   const SegmentSource* segment_ = nullptr;
   io::ReadAhead ahead_;
   std::optional<checkpoint::StorageReader> reader_;
   std::optional<format::SegmentDigester> digester_;  // of the storage, where its digest is recorded
-  std::vector<std::string> crc_mismatches_;
-  std::vector<std::byte> elements_;  // read, but not to be written as they are
+  std::vector<std::byte> elements_;                  // read, but not to be written as they are
 };
 
 }  // namespace weightmap::convert

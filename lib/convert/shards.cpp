@@ -195,17 +195,17 @@ Result<std::vector<Shard>> plan_shards(const Plan& plan,
   return ShardPlan(plan, most_bytes, target).run(own);
 }
 
-Result<std::vector<format::SegmentDigester::Digests>> ShardWriter::write(const Shard& shard,
-                                                                         std::size_t number,
-                                                                         std::size_t count,
-                                                                         PlannedBytes& bytes,
-                                                                         ProgressTeller& progress) {
-  bytes.choose(shard.segments);
+Result<std::vector<format::SegmentDigester::Digests>> ShardWriter::write(
+    const Shard& shard,
+    std::size_t number,
+    std::size_t count,
+    const MakeBlobSource& bytes,
+    ProgressTeller& progress) {
   // Begun as the target itself: who could not read that should not read its shards, and the next
   // run finds the temporary that a dead one left.
-  Result<io::FileWriter> writer = begin_file(shard.layout, target_, sync_);
+  Result<io::FileWriter> writer = begin_file(shard.layout, target_, sync_, jobs_);
   if (!writer) return writer.error();
-  const auto digests = write_blob(*writer, shard.layout, bytes, progress);
+  const auto digests = write_blob(*writer, shard.layout, bytes, jobs_, progress);
   if (!digests) return digests.error();
   const Result<Digest> identity =
       write_front(*writer, shard.content, shard.layout, *digests, target_);

@@ -9,10 +9,10 @@
 #include "weightmap/result.h"
 
 #include "convert/plan.h"
-#include "convert/planned_bytes.h"
 #include "format/content.h"
 #include "format/segment_digest.h"
 #include "runtime/target_file.h"
+#include "runtime/write_blob.h"
 
 // Data files beside a weight file that together hold its segments, none larger than wanted. Each is
 // a weight file of its own, with the tensors that lie in it and nothing else, and is called by its
@@ -38,14 +38,16 @@ Result<std::vector<Shard>> plan_shards(const Plan& plan,
 // Where there is a target, each gets its permissions.
 class ShardWriter {
  public:
-  ShardWriter(std::string target, bool sync) : target_(std::move(target)), sync_(sync) {}
+  ShardWriter(std::string target, bool sync, unsigned jobs)
+      : target_(std::move(target)), sync_(sync), jobs_(jobs) {}
 
-  // Number `number` of `count`, from 1. Returns the digests of its segments.
-  // Errors: those of the bytes, of the file, of progress; kExists (another file has the name).
+  // Number `number` of `count`, from 1, of bytes that are the shard's. Returns the digests of its
+  // segments. Errors: those of the bytes, of the file, of progress; kExists (another file has the
+  // name).
   Result<std::vector<format::SegmentDigester::Digests>> write(const Shard& shard,
                                                               std::size_t number,
                                                               std::size_t count,
-                                                              PlannedBytes& bytes,
+                                                              const MakeBlobSource& bytes,
                                                               ProgressTeller& progress);
 
   const std::vector<format::DataFileContent>& files() const { return files_; }  // without segments
@@ -55,6 +57,7 @@ class ShardWriter {
 
   std::string target_;
   bool sync_ = true;
+  unsigned jobs_ = 0;
   std::vector<format::DataFileContent> files_;
 };
 

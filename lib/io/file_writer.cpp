@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/file_writer.h"
 
-#include <algorithm>
-#include <cstring>
+#include <optional>
+#include <string_view>
 #include <utility>
 
-#include "base/checked.h"
 #include "base/text.h"
+#include "io/shared_windows.h"
 #include "io/staged_output.h"
-#include "io/write_behind.h"
 
 namespace weightmap::io {
 namespace {
@@ -18,35 +17,33 @@ constexpr std::uint64_t kThreadedBytes = 16U << 20U;
 
 }  // namespace
 
-// The staging buffer holds the bytes from `flushed` on, a multiple of its own size: what is
-// before has been written, or will have been when the writing behind is drained.
 struct FileWriter::State {
   State(std::string target, WriteOptions write_options, std::unique_ptr<StagedOutput> staged)
       : path(std::move(target)),
         options(write_options),
         output(std::move(staged)),
-        behind(std::make_unique<WriteBehind>(
-            *output,
-            WriteBehind::Options{.threaded = options.size_bytes >= kThreadedBytes,
-                                 .sync = options.sync})) {}
+        windows(*output, options.size_bytes) {
+    whole.emplace(path, *output, windows, FilePart::Range{0, options.size_bytes},
+                  behind_options(options.size_bytes >= kThreadedBytes));
+  }
 
   std::string path;
   WriteOptions options;
   std::unique_ptr<StagedOutput> output;  // nothing: spent
-  std::unique_ptr<WriteBehind> behind;   // as the output
-  std::size_t staged_bytes = 0;
-  std::uint64_t flushed = 0;
+  SharedWindows windows;
+  std::optional<FilePart> whole;  // as the output
   bool is_published = false;
 
-  std::uint64_t position() const { return flushed + staged_bytes; }
-  std::size_t room() const { return kWriteBytes - staged_bytes; }
-  std::byte* staging() const { return behind->buffer().data(); }
+  WriteBehind::Options behind_options(bool threaded) const {
+    return {.threaded = threaded && options.threaded, .sync = options.sync};
+  }
+
   Error wrong_call(std::string_view what) const {
     return {ErrorCode::kInvalidArgument, concat(path, ": ", what)};
   }
 
   void spend() {
-    behind.reset();
+    whole.reset();
     output.reset();
   }
 
@@ -59,73 +56,13 @@ struct FileWriter::State {
     return done;
   }
 
-  Result<void> check_fits(std::uint64_t more) const {
-    if (range_fits(position(), more, options.size_bytes)) return {};
-    return wrong_call(
-        concat(more, " bytes at ", position(), " do not fit into ", options.size_bytes, " bytes"));
-  }
-
-  Result<void> flush() {
-    if (staged_bytes == 0) return {};
-    const std::size_t size = std::exchange(staged_bytes, 0);
-    const std::uint64_t offset = std::exchange(flushed, flushed + size);
-    return behind->put(offset, size);
-  }
-
-  Result<void> take_staged(std::size_t more) {
-    staged_bytes += more;
-    return staged_bytes == kWriteBytes ? flush() : Result<void>();
-  }
-
-  Result<void> append(std::span<const std::byte> bytes) {
-    Result<void> done = check_fits(bytes.size());
-    while (done && !bytes.empty()) {
-      const std::size_t size = std::min(bytes.size(), room());
-      std::memcpy(staging() + staged_bytes, bytes.data(), size);
-      done = take_staged(size);
-      bytes = bytes.subspan(size);
-    }
-    return done;
-  }
-
-  Result<void> append_zeros(std::uint64_t count) {
-    Result<void> done = check_fits(count);
-    while (done && count > 0) {
-      const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(count, room()));
-      std::memset(staging() + staged_bytes, 0, size);
-      done = take_staged(size);
-      count -= size;
-    }
-    return done;
-  }
-
-  Result<void> overwrite(std::uint64_t offset, std::span<const std::byte> bytes) {
-    if (!range_fits(offset, bytes.size(), position())) {
-      return wrong_call(concat("cannot overwrite ", bytes.size(), " bytes at ", offset, ", only ",
-                               position(), " are written"));
-    }
-    if (offset < flushed) {
-      const auto size =
-          static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), flushed - offset));
-      Result<void> written = behind->drain();
-      if (written) written = output->write_at(offset, bytes.first(size));
-      if (!written) return written;
-      offset += size;
-      bytes = bytes.subspan(size);
-    }
-    if (!bytes.empty()) {
-      std::memcpy(staging() + (offset - flushed), bytes.data(), bytes.size());
-    }
-    return {};
-  }
-
   Result<void> finish(const std::string& target) {
-    if (position() != options.size_bytes) {
+    if (whole->position() != options.size_bytes) {
       return wrong_call(
-          concat("is not complete, ", position(), " of ", options.size_bytes, " bytes"));
+          concat("is not complete, ", whole->position(), " of ", options.size_bytes, " bytes"));
     }
-    Result<void> written = flush();
-    if (written) written = behind->drain();
+    Result<void> written = whole->flush();
+    if (written && !windows.all_written()) return wrong_call("is not complete, parts are missing");
     if (written && target != path) written = output->retarget(target);
     if (!written) return written;
     Result<void> published = output->publish(options.sync);
@@ -146,36 +83,35 @@ Result<FileWriter> FileWriter::create(const std::string& target, WriteOptions op
 }
 
 std::uint64_t FileWriter::position() const {
-  return state_->position();
+  return state_->whole ? state_->whole->position() : 0;
 }
 
 Result<void> FileWriter::write(std::span<const std::byte> bytes) {
-  return state_->run([&] { return state_->append(bytes); });
+  return state_->run([&] { return state_->whole->write(bytes); });
 }
 
 std::span<std::byte> FileWriter::room(std::uint64_t size) {
-  if (!state_->output) return {};
-  const auto available = static_cast<std::size_t>(std::min<std::uint64_t>(size, state_->room()));
-  return {state_->staging() + state_->staged_bytes, available};
+  return state_->whole ? state_->whole->room(size) : std::span<std::byte>();
 }
 
 Result<void> FileWriter::advance(std::size_t filled_bytes) {
-  return state_->run([&]() -> Result<void> {
-    if (filled_bytes > state_->room()) return state_->wrong_call("more filled than there was room");
-    if (auto fits = state_->check_fits(filled_bytes); !fits) return fits;
-    return state_->take_staged(filled_bytes);
-  });
+  return state_->run([&] { return state_->whole->advance(filled_bytes); });
 }
 
 Result<void> FileWriter::pad_to(std::uint64_t offset) {
-  return state_->run([&]() -> Result<void> {
-    if (offset < state_->position()) return state_->wrong_call("cannot pad backwards");
-    return state_->append_zeros(offset - state_->position());
-  });
+  return state_->run([&] { return state_->whole->pad_to(offset); });
 }
 
 Result<void> FileWriter::rewrite(std::uint64_t offset, std::span<const std::byte> bytes) {
-  return state_->run([&] { return state_->overwrite(offset, bytes); });
+  return state_->run([&] { return state_->whole->rewrite(offset, bytes); });
+}
+
+FilePart FileWriter::part(FilePart::Range range, bool threaded) const {
+  return {state_->path, *state_->output, state_->windows, range, state_->behind_options(threaded)};
+}
+
+Result<void> FileWriter::pass_to(std::uint64_t offset) {
+  return state_->run([&] { return state_->whole->pass_to(offset); });
 }
 
 Result<void> FileWriter::commit() {

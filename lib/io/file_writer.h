@@ -10,12 +10,14 @@
 #include "weightmap/result.h"
 
 #include "io/file.h"
+#include "io/file_part.h"
 
 namespace weightmap::io {
 
 struct WriteOptions {
   std::uint64_t size_bytes = 0;  // final size of the file, allocated before the first write
   bool sync = true;              // on the disk before the name appears
+  bool threaded = true;          // may have threads of its own
 };
 
 // Writes a file that appears whole or not at all. Until commit() the target is untouched; a writer
@@ -33,7 +35,7 @@ struct WriteOptions {
 //
 // A call that fails is the last: the writer is spent, and further calls are kInvalidArgument, as
 // are calls against their REQUIRES. Messages begin with the target.
-// Not safe for use from several threads.
+// Not safe for use from several threads, which fill parts.
 class FileWriter {
  public:
   static constexpr std::size_t kWriteBytes = 2U << 20U;
@@ -65,6 +67,14 @@ class FileWriter {
   // Overwrites what was written or padded before: the header and index, known last.
   // REQUIRES: offset + size <= position().
   Result<void> rewrite(std::uint64_t offset, std::span<const std::byte> bytes);
+
+  // A part of the file, from position() or further on, for another thread to fill; whether a thread
+  // of its own writes it. REQUIRES: the writer is not spent before the part is gone. Safe for use
+  // from several threads.
+  FilePart part(FilePart::Range range, bool threaded) const;
+
+  // Goes on behind parts. REQUIRES: they are finished, and have all bytes from position() to there.
+  Result<void> pass_to(std::uint64_t offset);
 
   // Flushes, syncs, gives the file its name in one step, syncs the directory.
   // Errors: kIo, the target being the old one; only when the directory at last cannot be synced it

@@ -60,8 +60,9 @@ Result<void> WriteBehind::write(const Job& job) {
   Result<void> written = output_.write_at(job.offset, {job.buffer.get(), job.size});
   if (!written || !options_.sync) return written;
   const std::uint64_t end = job.offset + job.size;
-  if (end - writeback_begun_ >= kWritebackBytes) {
-    output_.start_writeback(writeback_begun_, end - writeback_begun_);
+  if (!writeback_begun_) writeback_begun_ = job.offset;
+  if (end - *writeback_begun_ >= kWritebackBytes) {
+    output_.start_writeback(*writeback_begun_, end - *writeback_begun_);
     writeback_begun_ = end;
   }
   return written;

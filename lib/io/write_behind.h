@@ -73,7 +73,7 @@ class WriteBehind {
   const StagedOutput& output_;
   const Options options_;
   Buffer filling_ = make_buffer();
-  std::uint64_t writeback_begun_ = 0;
+  std::optional<std::uint64_t> writeback_begun_;  // what is before is on its way to the disk
 
   std::mutex mutex_;  // guards:
   std::condition_variable changed_;

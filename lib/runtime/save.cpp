@@ -4,6 +4,7 @@
 #include "weightmap/save.h"
 
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "runtime/save_bytes.h"
 #include "runtime/save_object.h"
 #include "runtime/target_file.h"
+#include "runtime/write_blob.h"
 
 namespace weightmap {
 namespace {
@@ -137,8 +139,9 @@ Result<SaveReport> write_file(const Plan& plan,
   if (!going_on) return going_on.error();
   Result<io::FileWriter> writer = begin_file(*layout, target, options.sync);
   if (!writer) return writer.error();
-  SegmentMemory memory(plan.segments);
-  const auto digests = write_blob(*writer, *layout, memory, progress);
+  const auto digests = write_blob(
+      *writer, *layout, [&plan] { return std::make_unique<SegmentMemory>(plan.segments); }, 0,
+      progress);
   if (!digests) return digests.error();
   const Result<Digest> digest = finish_file(*writer, plan.content, *layout, *digests, target);
   if (!digest) return digest.error();

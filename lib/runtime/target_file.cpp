@@ -9,27 +9,6 @@
 #include "io/target_rule.h"
 
 namespace weightmap {
-namespace {
-
-Result<void> write_segment(io::FileWriter& writer,
-                           std::uint64_t size_bytes,
-                           BlobSource& source,
-                           ProgressTeller& progress,
-                           format::ContentDigests& digests) {
-  format::SegmentDigester digester(size_bytes);
-  for (std::uint64_t done = 0; done < size_bytes;) {
-    const std::span<std::byte> room = writer.room(size_bytes - done);
-    if (Result<void> read = source.read(room); !read) return read;
-    digester.update(room);
-    if (Result<void> written = writer.advance(room.size()); !written) return written;
-    done += room.size();
-    if (Result<void> going_on = progress.tell(room.size()); !going_on) return going_on;
-  }
-  append_digests(digests, digester.finish());
-  return {};
-}
-
-}  // namespace
 
 std::string_view producer_name() {
   return "weightmap " WEIGHTMAP_VERSION;
@@ -63,9 +42,10 @@ Result<format::Layout> lay_out_file(const format::Content& content, const std::s
 
 Result<io::FileWriter> begin_file(const format::Layout& layout,
                                   const std::string& target,
-                                  bool sync) {
-  Result<io::FileWriter> writer =
-      io::FileWriter::create(target, {.size_bytes = layout.file_size_bytes, .sync = sync});
+                                  bool sync,
+                                  unsigned jobs) {
+  Result<io::FileWriter> writer = io::FileWriter::create(
+      target, {.size_bytes = layout.file_size_bytes, .sync = sync, .threaded = jobs != 1});
   if (!writer) return writer.error();
   const Result<void> reserved = writer->pad_to(layout.header.blob.offset_bytes);
   if (!reserved) return reserved.error();
@@ -81,28 +61,6 @@ Result<void> ProgressTeller::tell(std::uint64_t more_bytes) {
 void append_digests(format::ContentDigests& all, const format::SegmentDigester::Digests& next) {
   all.segments.push_back(next.segment);
   all.chunks.insert(all.chunks.end(), next.chunks.begin(), next.chunks.end());
-}
-
-Result<format::ContentDigests> write_blob(io::FileWriter& writer,
-                                          const format::Layout& layout,
-                                          BlobSource& source,
-                                          ProgressTeller& progress) {
-  format::ContentDigests digests;
-  for (std::size_t number = 0; number < layout.segments.size(); ++number) {
-    const format::Range& segment = layout.segments[number];
-    const Result<void> padded = writer.pad_to(segment.offset_bytes);
-    if (!padded) return padded.error();
-    const Result<void> begun = source.begin_segment(number);
-    if (!begun) return begun.error();
-    const Result<void> written =
-        write_segment(writer, segment.size_bytes, source, progress, digests);
-    if (!written) return written.error();
-    const Result<void> ended = source.end_segment();
-    if (!ended) return ended.error();
-  }
-  const Result<void> going_on = progress.tell(0);
-  if (!going_on) return going_on.error();
-  return digests;
 }
 
 Result<Digest> write_front(io::FileWriter& writer,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -37,9 +36,11 @@ Result<void> check_weight_file_target(std::span<const io::File> sources,
 Result<format::Layout> lay_out_file(const format::Content& content, const std::string& where);
 
 // A new file with room for header, index and extras: the next byte written is the blob's first.
+// With one job it is written by the caller's thread alone.
 Result<io::FileWriter> begin_file(const format::Layout& layout,
                                   const std::string& target,
-                                  bool sync);
+                                  bool sync,
+                                  unsigned jobs = 0);
 
 // Tells a caller how far work is.
 class ProgressTeller {
@@ -60,30 +61,8 @@ class ProgressTeller {
   std::uint64_t done_bytes_ = 0;
 };
 
-// Where the bytes of segments come from, one after another.
-class BlobSource {
- public:
-  BlobSource() = default;
-  virtual ~BlobSource() = default;
-  BlobSource(const BlobSource&) = delete;
-  BlobSource& operator=(const BlobSource&) = delete;
-  BlobSource(BlobSource&&) = delete;
-  BlobSource& operator=(BlobSource&&) = delete;
-
-  virtual Result<void> begin_segment(std::size_t number) = 0;
-  // Fills it with the segment's next bytes: to its end, or to a multiple of 2 MiB of the file.
-  virtual Result<void> read(std::span<std::byte> into) = 0;
-  virtual Result<void> end_segment() { return {}; }
-};
-
 // Adds what was found out of the next segment.
 void append_digests(format::ContentDigests& all, const format::SegmentDigester::Digests& next);
-
-// Moves the segments' bytes into the file that begin_file began, and learns their digests.
-Result<format::ContentDigests> write_blob(io::FileWriter& writer,
-                                          const format::Layout& layout,
-                                          BlobSource& source,
-                                          ProgressTeller& progress);
 
 // Puts header, index and extras into their room; returns the digest of the index. What is left is
 // to commit. REQUIRES: the blob is written.

@@ -57,12 +57,16 @@ struct ConvertOptions {
   std::uint64_t max_shard_bytes = 0;
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
+  // How many segments are read, hashed and written at the same time, each by a thread and with some
+  // MiB of memory: 0 as many as there are processors, at most 8; 1: by the caller's thread alone.
+  unsigned jobs = 0;
   // Refuse a source whose bytes are not those that its CRCs were made of, instead of reporting it.
   // What has no CRC (0 stands for none) cannot be told. Without, storages that are cut to what
   // tensors refer to are not compared.
   bool verify_crc = false;
   // Called before there is anything of the target, now and then, and when the last byte is written,
-  // with bytes done and to do; false stops the work: kCancelled, and the target is untouched.
+  // with bytes done and to do, by the caller's thread; false stops the work: kCancelled, and the
+  // target is untouched.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+// Several segments at work at the same time: the same file comes out, and of several errors the
+// same one, however many there are.
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <sys/resource.h>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "weightmap/convert.h"
+#include "weightmap/weight_file.h"
+
+#include "io/call_seam.h"
+#include "support/checkpoint_writer.h"
+#include "support/converted.h"
+#include "support/file_bytes.h"
+#include "support/process.h"
+#include "support/temp_dir.h"
+
+namespace weightmap {
+namespace {
+
+using tests::bytes_of;
+using tests::CallSeam;
+using tests::converted;
+using tests::expect_refusal;
+using tests::noise;
+using tests::read_file;
+using tests::SeenCall;
+using tests::TempDir;
+using tests::Verdict;
+using Names = std::vector<std::string>;
+
+constexpr std::size_t kMiB = std::size_t{1} << 20U;
+
+// By number: `t0`, `t1` ... with a storage each.
+using Storages = std::vector<std::string>;
+
+// Small ones before, between and behind large ones, none of which ends where a page does.
+Storages mixed_storages() {
+  std::vector<std::size_t> sizes(700, 300);
+  sizes.insert(sizes.end(), {9 * kMiB + 77, 13, 21 * kMiB + 1, 3 * kMiB - 5, 2 * kMiB, 4 * kMiB});
+  sizes.insert(sizes.end(), 500, 1'001);
+  sizes.insert(sizes.end(), {17 * kMiB, 1});
+  Storages storages;
+  for (const std::size_t size : sizes)
+    storages.push_back(noise(size, storages.size() + 1));
+  return storages;
+}
+
+std::string checkpoint_of(const Storages& storages) {
+  std::vector<std::string> items;
+  std::vector<tests::StorageBytes> records;
+  for (std::size_t i = 0; i < storages.size(); ++i) {
+    const std::string key = std::to_string(i);
+    const auto count = static_cast<std::int64_t>(storages[i].size());
+    items.push_back(tests::pickle::text("t" + key));
+    items.push_back(tests::pickle::tensor(
+        {.key = key, .storage_class = "ByteStorage", .numel = count, .shape = {count}}));
+    records.push_back({.key = key, .bytes = storages[i]});
+  }
+  return tests::checkpoint_file(tests::pickle::whole(tests::pickle::dict(items)), records);
+}
+
+// Each of these storages with another last byte, which its CRC does not know.
+std::string damaged(std::string checkpoint,
+                    const Storages& storages,
+                    const std::vector<std::size_t>& numbers) {
+  for (const std::size_t number : numbers) {
+    const std::size_t begin = checkpoint.find(storages[number]);
+    REQUIRE(begin != std::string::npos);
+    checkpoint[begin + storages[number].size() - 1] ^= 1;
+  }
+  return checkpoint;
+}
+
+struct Prepared {
+  TempDir dir;
+  Storages storages = mixed_storages();
+  std::string source = dir / "model.pt";
+  std::string target = dir / "model.wmap";
+
+  Prepared() { tests::write_file(source, checkpoint_of(storages)); }
+
+  void damage(const std::vector<std::size_t>& numbers) const {
+    tests::write_file(source, damaged(checkpoint_of(storages), storages, numbers));
+  }
+};
+
+constexpr unsigned kJobs[] = {1, 2, 3, 8, 64, 0};
+
+}  // namespace
+
+TEST_SUITE("convert/jobs") {
+  TEST_CASE("every number of jobs writes the same file, and each tensor has its bytes") {
+    const Prepared prepared;
+    converted(prepared.source, prepared.dir / "one.wmap", {.jobs = 1});
+    const std::string expected = read_file(prepared.dir / "one.wmap");
+    for (const unsigned jobs : kJobs) {
+      CAPTURE(jobs);
+      const WeightFile file = converted(prepared.source, prepared.target, {.jobs = jobs});
+      REQUIRE(read_file(prepared.target) == expected);
+      for (std::size_t i = 0; i < prepared.storages.size(); ++i) {
+        const auto tensor = file.find("t" + std::to_string(i));
+        REQUIRE(tensor);
+        const auto* data = static_cast<const std::byte*>(tensor->data());
+        REQUIRE(tests::text_of({data, std::size_t(tensor->element_count())}) ==
+                prepared.storages[i]);
+      }
+    }
+  }
+
+  TEST_CASE("every number of jobs writes the same shards") {
+    const Prepared prepared;
+    const std::string target = prepared.target;
+    const ConvertOptions options{.max_shard_bytes = 24 * kMiB, .jobs = 1};
+    converted(prepared.source, target, options);
+    const Names names = prepared.dir.names();
+    const std::string expected = read_file(target);
+    REQUIRE(names.size() > 4);
+    for (const unsigned jobs : kJobs) {
+      CAPTURE(jobs);
+      ConvertOptions changed = options;
+      changed.jobs = jobs;
+      converted(prepared.source, target, changed);
+      CHECK(read_file(target) == expected);
+      CHECK(prepared.dir.names() == names);  // which are of their content
+    }
+  }
+
+  TEST_CASE("each window of 2 MiB is written once, whole, and the front once more") {
+    const Prepared prepared;
+    const CallSeam seam;
+    const WeightFile file = converted(prepared.source, prepared.target, {.sync = false, .jobs = 3});
+    auto writes = seam.all("pwrite");
+    REQUIRE_FALSE(writes.empty());
+    CHECK(writes.back().offset == 0);
+    writes.pop_back();
+    std::ranges::sort(writes, {}, &SeenCall::offset);
+    std::int64_t end = 0;
+    for (const SeenCall& write : writes) {
+      CHECK(write.offset == end);
+      end += write.size;
+      CHECK((end % std::int64_t{2 * kMiB} == 0 || end == std::int64_t(file.size_bytes())));
+    }
+    CHECK(end == std::int64_t(file.size_bytes()));
+  }
+
+  TEST_CASE("of several storages that are damaged the first is told") {
+    const Prepared prepared;
+    prepared.damage({702, 703, 1'206});
+    tests::write_file(prepared.target, "old");
+    for (const unsigned jobs : kJobs) {
+      CAPTURE(jobs);
+      expect_refusal(convert_checkpoint(prepared.source, prepared.target,
+                                        {.replace_any = true, .jobs = jobs, .verify_crc = true}),
+                     ErrorCode::kCorrupt, "`storage 702` differs from its CRC");
+      CHECK(read_file(prepared.target) == "old");
+      CHECK(prepared.dir.names() == Names{"model.pt", "model.wmap"});
+    }
+  }
+
+  TEST_CASE("all that are damaged are reported, in the order of the source") {
+    const Prepared prepared;
+    prepared.damage({1'206, 702, 3});
+    for (const unsigned jobs : kJobs) {
+      CAPTURE(jobs);
+      const auto report = convert_checkpoint(prepared.source, prepared.target, {.jobs = jobs});
+      REQUIRE(report);
+      CHECK(report->crc_mismatches == Names{"storage 3", "storage 702", "storage 1206"});
+    }
+  }
+
+  TEST_CASE("progress grows, ends with all, and is told by the caller's thread") {
+    const Prepared prepared;
+    for (const unsigned jobs : kJobs) {
+      CAPTURE(jobs);
+      std::uint64_t last = 0;
+      std::uint64_t all = 1;
+      int backwards = 0;
+      int elsewhere = 0;
+      const auto caller = std::this_thread::get_id();
+      const auto look = [&](std::uint64_t done, std::uint64_t total) {
+        backwards += done < last ? 1 : 0;
+        elsewhere += std::this_thread::get_id() != caller ? 1 : 0;
+        last = done;
+        all = total;
+        return true;
+      };
+      converted(prepared.source, prepared.target, {.jobs = jobs, .progress = look});
+      CHECK(last == all);
+      CHECK(backwards == 0);
+      CHECK(elsewhere == 0);
+    }
+  }
+
+  TEST_CASE("who stops it is not asked again, and nothing is left") {
+    const Prepared prepared;
+    for (const unsigned jobs : kJobs) {
+      for (const std::uint64_t stop_at : {std::uint64_t{0}, std::uint64_t{1}, 20 * kMiB}) {
+        CAPTURE(jobs);
+        CAPTURE(stop_at);
+        int calls_after = -1;
+        const auto look = [&](std::uint64_t done, std::uint64_t) {
+          if (done >= stop_at) ++calls_after;
+          return done < stop_at;
+        };
+        expect_refusal(
+            convert_checkpoint(prepared.source, prepared.target, {.jobs = jobs, .progress = look}),
+            ErrorCode::kCancelled, "cancelled");
+        CHECK(calls_after == 0);
+        CHECK(prepared.dir.names() == Names{"model.pt"});
+      }
+    }
+  }
+
+  TEST_CASE("a write that fails, whichever, is told, and nothing is left") {
+    const Prepared prepared;
+    tests::write_file(prepared.target, "old");
+    std::size_t failing = 1;
+    for (bool has_failed = true; has_failed; failing += 3) {
+      CAPTURE(failing);
+      std::size_t writes = 0;
+      const CallSeam seam([&](const SeenCall& call) {
+        const bool fails = call.name == "pwrite" && ++writes == failing;
+        return Verdict{.error = fails ? ENOSPC : 0};
+      });
+      const auto report = convert_checkpoint(prepared.source, prepared.target,
+                                             {.replace_any = true, .sync = false, .jobs = 3});
+      has_failed = writes >= failing;
+      if (!has_failed) break;
+      expect_refusal(report, ErrorCode::kIo, "cannot write: no space left on device");
+      CHECK(read_file(prepared.target) == "old");
+      CHECK(prepared.dir.names() == Names{"model.pt", "model.wmap"});
+    }
+    CHECK(failing > 20);
+    CHECK(read_file(prepared.target) != "old");
+  }
+
+  TEST_CASE("killed at any write, the target is the old one") {
+    const Prepared prepared;
+    for (const std::size_t fatal : {1U, 6U, 13U, 29U}) {
+      CAPTURE(fatal);
+      tests::write_file(prepared.target, "old");
+      const int status = tests::in_child([&] {
+        std::size_t writes = 0;
+        const CallSeam seam([&](const SeenCall& call) {
+          return Verdict{.killed_after = call.name == "pwrite" && ++writes == fatal};
+        });
+        return convert_checkpoint(prepared.source, prepared.target,
+                                  {.replace_any = true, .jobs = 3})
+            .has_value();
+      });
+      CHECK(tests::was_killed_by(status, SIGKILL));
+      CHECK(read_file(prepared.target) == "old");
+      converted(prepared.source, prepared.target, {.replace_any = true, .jobs = 3});
+      CHECK(prepared.dir.names() == Names{"model.pt", "model.wmap"});
+    }
+  }
+
+  TEST_CASE("without threads to give the caller does it all") {
+    const Prepared prepared;
+    converted(prepared.source, prepared.dir / "one.wmap", {.jobs = 1});
+    std::filesystem::permissions(prepared.dir.path(), std::filesystem::perms::all);
+    CHECK(tests::exited_well(tests::in_child([&] {
+      const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+      if (::setrlimit(RLIMIT_NPROC, &none) != 0) return false;
+      if (::getuid() == 0 && ::setuid(65'534) != 0) return false;  // root may all the same
+      return convert_checkpoint(prepared.source, prepared.target, {.jobs = 8}).has_value();
+    })));
+    CHECK(read_file(prepared.target) == read_file(prepared.dir / "one.wmap"));
+  }
+
+  TEST_CASE("one job has no thread, and a small file has none either") {
+    const auto threads = [] {
+      const std::filesystem::directory_iterator tasks("/proc/self/task");
+      return std::distance(begin(tasks), end(tasks));
+    };
+    const Prepared prepared;
+    tests::write_file(prepared.dir / "small.pt", checkpoint_of({noise(3 * kMiB), "small"}));
+    const auto before = threads();
+    const auto most_of = [&](const std::string& source, unsigned jobs) {
+      auto most = before;
+      const auto look = [&](std::uint64_t, std::uint64_t) {
+        most = std::max(most, threads());
+        return true;
+      };
+      converted(source, prepared.target, {.jobs = jobs, .progress = look});
+      return most - before;
+    };
+    CHECK(most_of(prepared.source, 1) == 0);
+    CHECK(most_of(prepared.dir / "small.pt", 8) == 0);
+    CHECK(most_of(prepared.source, 3) <= 2);
+    CHECK(threads() == before);
+  }
+}
+
+}  // namespace weightmap
