@@ -125,7 +125,9 @@ Result<void> File::read_at(std::uint64_t offset, std::span<std::byte> into) cons
       return system_calls().pread(descriptor(), into.data(), into.size(),
                                   static_cast<off_t>(offset));
     });
-    if (got < 0) return system_error(path_, "cannot read", errno);
+    if (got < 0) {
+      return system_error(path_, concat("cannot read ", into.size(), " bytes at ", offset), errno);
+    }
     if (got == 0) return cut_short(path_, offset, end);
     offset += static_cast<std::uint64_t>(got);
     into = into.subspan(static_cast<std::size_t>(got));
