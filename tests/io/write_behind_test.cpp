@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -49,9 +50,10 @@ Result<void> write_large(const std::string& target, const std::string& bytes, bo
   return done ? writer->commit() : done;
 }
 
-std::size_t threads() {
+// Their directories in /proc.
+std::set<std::filesystem::path> threads() {
   const std::filesystem::directory_iterator tasks("/proc/self/task");
-  return static_cast<std::size_t>(std::distance(begin(tasks), end(tasks)));
+  return {begin(tasks), end(tasks)};
 }
 
 }  // namespace
@@ -78,27 +80,28 @@ TEST_SUITE("io/write_behind") {
 
   TEST_CASE("a small file has no thread, a large one ends its own") {
     const TempDir dir;
-    const std::size_t before = threads();
+    const std::size_t before = threads().size();
     for (const std::size_t size : {4 * kMiB, 40 * kMiB}) {
       const std::string half = noise(size / 2);
       auto writer = FileWriter::create(dir / "out", {.size_bytes = size, .sync = false});
       REQUIRE(writer);
       check_done(writer->write(bytes_of(half)));
-      CHECK(threads() == before + (size == 40 * kMiB ? 1 : 0));
+      CHECK(threads().size() == before + (size == 40 * kMiB ? 1 : 0));
       check_done(writer->write(bytes_of(half)));
       check_done(writer->commit());
-      CHECK(threads() == before);
+      CHECK(threads().size() == before);
     }
   }
 
   TEST_CASE("the thread takes no signal that is the program's") {
     const TempDir dir;
+    const auto before = threads();
     auto writer = FileWriter::create(dir / "out", {.size_bytes = 64 * kMiB, .sync = false});
     check_done(writer->write(bytes_of(noise(4 * kMiB))));
-    const auto blocked_by_thread = [] {
-      for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-        if (task.path().filename() == std::to_string(::getpid())) continue;
-        const std::string status = read_file(task.path() / "status");
+    const auto blocked_by_thread = [&before] {
+      for (const std::filesystem::path& thread : threads()) {
+        if (before.contains(thread)) continue;
+        const std::string status = read_file(thread / "status");
         return std::stoull(status.substr(status.find("SigBlk:") + 8, 16), nullptr, 16);
       }
       return 0ULL;
@@ -179,12 +182,12 @@ TEST_SUITE("io/write_behind") {
 
   TEST_CASE("a writer that is given up in the middle leaves nothing, and no thread") {
     const TempDir dir;
-    const std::size_t before = threads();
+    const std::size_t before = threads().size();
     {
       auto writer = FileWriter::create(dir / "out", {.size_bytes = 64 * kMiB, .sync = false});
       check_done(writer->write(bytes_of(noise(21 * kMiB))));
     }
-    CHECK(threads() == before);
+    CHECK(threads().size() == before);
     CHECK(dir.names().empty());
   }
 
