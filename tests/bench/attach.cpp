@@ -5,7 +5,8 @@
 // (read the file into memory of one's own).
 //
 // Prints a line of JSON: the seconds, and the share of the file that huge pages map. With `hold` it
-// then reads a byte of each page, prints how long that took, and stays until its input ends.
+// then reads a byte of each page, also of the data files beside it, prints how long that took, and
+// stays until its input ends.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -53,7 +54,7 @@ unsigned touch(Bytes bytes) {
 
 // What is attached, until the end of the process.
 struct Attached {
-  Bytes bytes;
+  std::vector<Bytes> parts;  // the file, then the data files beside it
   std::optional<WeightFile> file;
   std::deque<Slot> slots;
   std::optional<bench::InputFile> mapped;
@@ -75,13 +76,14 @@ void attach_weightmap(const std::string& path, Attached& into) {
   auto file = WeightFile::open(path);
   if (!file) throw std::runtime_error(file.error().message());
   bind_all(*file, into);
-  into.bytes = file->mapping();
+  for (std::uint32_t number = 0; number < file->data_files().size(); ++number)
+    into.parts.push_back(file->data_file_mapping(number));
   into.file = std::move(*file);
 }
 
 void attach_mapped(const std::string& path, Attached& into) {
   into.mapped.emplace(path);
-  into.bytes = {into.mapped->data(), into.mapped->size()};
+  into.parts.emplace_back(into.mapped->data(), into.mapped->size());
 }
 
 void attach_read(const std::string& path, Attached& into) {
@@ -90,7 +92,7 @@ void attach_read(const std::string& path, Attached& into) {
   constexpr std::size_t kPieceBytes = 8U << 20U;
   for (std::size_t at = 0; at < file.size(); at += kPieceBytes)
     file.read(at, into.read.get() + at, std::min(kPieceBytes, file.size() - at));
-  into.bytes = {into.read.get(), file.size()};
+  into.parts.emplace_back(into.read.get(), file.size());
 }
 
 void attach(const std::string& how, const std::string& path, Attached& into) {
@@ -102,8 +104,8 @@ void attach(const std::string& how, const std::string& path, Attached& into) {
     bench::require(how == "populate" || how == "touch", "no such way to attach");
     attach_mapped(path, into);
   }
-  if (how == "prefault" || how == "populate") populate(into.bytes);
-  if (how == "touch") touch(into.bytes);
+  if (how == "prefault" || how == "populate") std::ranges::for_each(into.parts, populate);
+  if (how == "touch") std::ranges::for_each(into.parts, touch);
 }
 
 // Of the 2 MiB pages that the file could have; its last bytes never fill one.
@@ -116,9 +118,9 @@ double huge_share(const std::string& path, std::size_t size) {
          static_cast<double>(possible);
 }
 
-void hold(Bytes bytes) {
+void hold(const Attached& attached) {
   const double begin = seconds_now();
-  touch(bytes);
+  std::ranges::for_each(attached.parts, touch);
   std::printf("{\"seconds\": %.9f}\n", seconds_now() - begin);
   std::fflush(stdout);
   for (std::string line; std::getline(std::cin, line);) {
@@ -138,9 +140,9 @@ int main(int argc, char** argv) try {
   attach(argv[1], path, attached);
   const double seconds = seconds_now() - begin;
   std::printf("{\"seconds\": %.9f, \"huge_share\": %.4f}\n", seconds,
-              huge_share(path, attached.bytes.size()));
+              huge_share(path, attached.parts.front().size()));
   std::fflush(stdout);
-  if (argc > 3) hold(attached.bytes);
+  if (argc > 3) hold(attached);
   return 0;
 } catch (const std::exception& failure) {
   std::fprintf(stderr, "attach: %s\n", failure.what());

@@ -49,9 +49,10 @@ class Bench:
         self.servers.append(Server(*command))
         return self.servers[-1]
 
-    def process(self, name, role, *command, output=None, runs=1, **needs):
+    def process(self, name, role, *command, output=None, runs=1, tells_size=False, **needs):
         """A contestant that is a whole process."""
-        return Contestant(name, role, Process(self.program("stopwatch"), command, output, runs), **needs)
+        timed = Process(self.program("stopwatch"), command, output, runs, tells_size)
+        return Contestant(name, role, timed, **needs)
 
     def attach(self, name, role, how, file, **needs):
         """A contestant that maps or reads a file in a new process and times that alone."""

@@ -41,17 +41,23 @@ def alike(contestants, **needs):
 
 
 class Process:
-    """A command, from its start to its end. Its output does not outlive a sample."""
+    """A command, from its start to its end. Its output does not outlive a sample, nor does its size count but where
+    it is a figure.
+    """
 
-    def __init__(self, stopwatch, command, output=None, runs=1):
-        self.command, self.output = [stopwatch, runs, *command], output
+    def __init__(self, stopwatch, command, output=None, runs=1, tells_size=False):
+        self.command, self.output, self.tells_size = [stopwatch, runs, *command], output, tells_size
 
     def __call__(self):
         self.remove_output()
         try:
-            return json.loads(inputs.run(*self.command))
+            found = json.loads(inputs.run(*self.command))
+            return found | self.size()
         finally:
             self.remove_output()
+
+    def size(self):
+        return {"written_mib": round(self.output.stat().st_size / MIB, 3)} if self.tells_size else {}
 
     def remove_output(self):
         if self.output:

@@ -15,6 +15,7 @@ MIB = 1 << 20
 MATRIX = (4096, 4096)  # of bfloat16: 32 MiB
 MATRIX_BYTES = 2 * math.prod(MATRIX)
 LARGE_BYTES = 256 * MIB
+TUNED_SHARE = 0.01  # of the matrices, which a fine-tune has changed
 
 
 def matrix_header(count):
@@ -27,14 +28,15 @@ def matrix_header(count):
     return text + b" " * (-len(text) % 8)
 
 
-def write_matrices(count, path):
-    """As safetensors. No two matrices are alike, and none is a hole."""
-    noise = memoryview(random.Random(1).randbytes(MATRIX_BYTES + count * 64))
+def write_matrices(count, path, tuned=0):
+    """As safetensors. No two matrices are alike, and none is a hole. So many, the last, are other ones than without."""
+    noise = memoryview(random.Random(1).randbytes(MATRIX_BYTES + (count + tuned) * 64))
     header = matrix_header(count)
     with open(path, "wb", buffering=0) as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for number in range(count):
-            file.write(noise[number * 64 :][:MATRIX_BYTES])
+            begin = number + (tuned if number >= count - tuned else 0)
+            file.write(noise[begin * 64 :][:MATRIX_BYTES])
         os.fsync(file.fileno())
 
 
@@ -64,7 +66,12 @@ class Inputs:
         return path
 
     def make(self, kind, count, suffix, path):
-        if suffix.endswith(".wmap"):
+        if suffix == ".tuned.pt":
+            self.make_tuned(count, path)
+        elif suffix == ".delta.wmap":
+            tuned, base = (self.path(kind, count, suffix) for suffix in (".tuned.pt", ".wmap"))
+            self.tool("convert", tuned, path, "--base", base)
+        elif suffix.endswith(".wmap"):
             self.tool("convert", self.path(kind, count, ".safetensors"), path)
         elif kind == "sparse":
             write_sparse(count, path)
@@ -74,6 +81,17 @@ class Inputs:
             write_matrices(count, path)
         else:
             run(self.maker, kind, count, self.folder)
+
+    def make_tuned(self, count, path):
+        """Matrices, of which a fine-tune has changed some."""
+        safetensors, weight_file = path.with_suffix(".safetensors"), path.with_suffix(".wmap")
+        try:
+            write_matrices(count, safetensors, max(1, round(count * TUNED_SHARE)))
+            self.tool("convert", safetensors, weight_file)
+            self.tool("export", weight_file, path)
+        finally:
+            for half_way in (safetensors, weight_file):
+                half_way.unlink(missing_ok=True)
 
     def tool(self, *words):
         run(self.weightmap, *words)

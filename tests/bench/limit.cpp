@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the machine can do at best, two threads at work: limit hash FILE (XXH3 of a mapping), limit
 // copy FROM TO (the room taken first, then pieces that end where huge pages do), limit copy-sync
-// FROM TO (until the disk has it).
+// FROM TO (until the disk has it), limit compare A B (read in pieces, to the end).
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdio>
 #include <exception>
@@ -42,6 +43,31 @@ void hash(const std::string& path) {
   in_halves(file.size(), [&file](Range range) {
     std::ignore = digest_of({file.data() + range.begin, range.end - range.begin});
   });
+}
+
+// What is not the same in both. Does not stop there: the bytes of a tensor stand at different
+// places of two files.
+std::size_t differences(const std::byte* first, const std::byte* second, std::size_t size) {
+  std::size_t found = 0;
+  for (std::size_t at = 0; at < size; ++at)
+    found += first[at] == second[at] ? 0 : 1;
+  return found;
+}
+
+void compare(const std::string& first_path, const std::string& second_path) {
+  const bench::InputFile first(first_path);
+  const bench::InputFile second(second_path);
+  std::atomic<std::size_t> found = 0;
+  in_halves(std::min(first.size(), second.size()), [&](Range range) {
+    const auto pieces = std::make_unique_for_overwrite<std::byte[]>(2 * kHugeBytes);
+    for (std::size_t at = range.begin; at < range.end; at += kHugeBytes) {
+      const std::size_t size = std::min(kHugeBytes, range.end - at);
+      first.read(at, pieces.get(), size);
+      second.read(at, pieces.get() + kHugeBytes, size);
+      found += differences(pieces.get(), pieces.get() + kHugeBytes, size);
+    }
+  });
+  std::printf("%zu\n", found.load());
 }
 
 int created(const std::string& path, std::size_t size) {
@@ -87,10 +113,13 @@ int main(int argc, char** argv) try {
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "hash" && argc == 3) {
     hash(argv[2]);
+  } else if (what == "compare" && argc == 4) {
+    compare(argv[2], argv[3]);
   } else if ((what == "copy" || what == "copy-sync") && argc == 4) {
     copy(argv[2], argv[3], what == "copy-sync");
   } else {
-    std::fputs("usage: limit hash FILE | limit copy|copy-sync FROM TO\n", stderr);
+    std::fputs("usage: limit hash FILE | limit copy|copy-sync FROM TO | limit compare A B\n",
+               stderr);
     return 2;
   }
   return 0;

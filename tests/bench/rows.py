@@ -8,7 +8,7 @@ import inputs
 from contestants import BASE_BYTES, Contestant, alike
 from outcome import Outcome
 from rounds import Result, run_rounds
-from sharing import Sharing
+from sharing import Sharing, SharingDelta
 from targets import AtMost, Faster, Figure, NearLimit, TimesBenchmark
 
 BYTES_A_TENSOR = 400  # of memory, for what its name and place become
@@ -18,6 +18,9 @@ FLATBUFFERS = "FlatBuffers, LookupByKey"
 KERNEL = "open, map, read the index"
 TORCH_BIND = "torch.load(mmap=True), load_state_dict(assign=True)"
 TORCH_OPENERS = ["torch.load", TORCH_BIND, "safetensors.load_file", "safetensors.safe_open"]
+MOST_TUNED_MIB = 33  # one matrix, and what is said of all
+COMPARE = "two threads that read both and compare"
+WHOLE = "weightmap convert, whole"
 RESAVE = "torch.load(mmap=True), safetensors.save_file"
 
 
@@ -184,6 +187,24 @@ def adopting(bench):
         bench.process("weightmap --version", "limit", bench.weightmap, "--version"),
         *bench.torch_warm(["torch.load(mmap=True)"], source.with_suffix("")),
     ]
+
+
+def converting_delta(bench):
+    count, whole, delta = bench.matrices(4), bench.scratch / "out.wmap", bench.inputs.folder / "delta.wmap"
+    tuned, base = (bench.inputs.path("matrices", count, suffix) for suffix in (".tuned.pt", ".wmap"))
+    convert = [bench.weightmap, "convert", tuned]
+    ours = [*convert, delta, "--base", base]  # which are to lie in one folder
+    both, sized = {"reads": (tuned, base)}, {"tells_size": True}
+    return alike(
+        [
+            bench.process("weightmap convert --base", "ours", *ours, output=delta, **sized, **both),
+            bench.process("the same with --no-sync", "also", *ours, "--no-sync", output=delta, **sized, **both),
+            bench.process(COMPARE, "limit", bench.program("limit"), "compare", tuned, base, **both),
+            bench.process(WHOLE, "rival", *convert, whole, output=whole, reads=(tuned,), **sized),
+        ],
+        takes_bytes=tuned.stat().st_size + BASE_BYTES,
+        writes=True,
+    )
 
 
 # Reading every byte, and none.
@@ -368,6 +389,13 @@ BENCHMARKS = [
         exporting(".safetensors"),
         (Faster(1.5, "cp"),),
     ),
+    Benchmark(
+        "delta",
+        "a .pt of 4 GiB of which a fine-tune changed 1 %, against its base, warm",
+        "ms",
+        converting_delta,
+        (NearLimit(2), Faster(1.5, WHOLE), Figure("written_mib", at_most=MOST_TUNED_MIB)),
+    ),
     Benchmark("adopt", "an index over a .pt of 5 GiB", "ms", adopting, (AtMost(50, "ms"),)),
     Benchmark("verify", "4 GiB against their digests, warm", "ms", verifying, (NearLimit(1 / 0.8),)),
     Benchmark("diff", "two equal files of 4 GiB, both with digests", "ms", comparing, (AtMost(10, "ms"),)),
@@ -386,5 +414,6 @@ BENCHMARKS = [
         (NearLimit(1 / 0.95),),
     ),
     Sharing(),
+    SharingDelta(),
     Micro(),
 ]

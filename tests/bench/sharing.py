@@ -77,12 +77,12 @@ def memory_of(process):
 
 
 class Crowd:
-    """Processes that attach to a file, touch it whole, and stay together until they are measured."""
+    """Processes that each attach to a file, touch it whole, and stay together until they are measured."""
 
-    def __init__(self, command, count):
+    def __init__(self, commands):
         pipe = subprocess.PIPE
-        words = [str(word) for word in command]
-        self.processes = [subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) for _ in range(count)]
+        words = [[str(word) for word in command] for command in commands]
+        self.processes = [subprocess.Popen(one, stdin=pipe, stdout=pipe, text=True) for one in words]
 
     def __enter__(self):
         return self
@@ -105,8 +105,8 @@ class Crowd:
         return {name: sum(one[name] for one in each) for name in each[0]}
 
 
-def measure(cell, command):
-    with Crowd(command, cell.processes) as crowd:
+def measure(cell, commands):
+    with Crowd(commands) as crowd:
         cell.attach_ms += [seconds * 1000 for seconds in crowd.told_seconds()]
         cell.touch_ms += [seconds * 1000 for seconds in crowd.told_seconds()]
         cell.memory_kib = crowd.memory()
@@ -118,9 +118,9 @@ def needed_bytes(name, processes, size):
     return size + processes * (0 if name == OURS else PYTHON_BYTES)
 
 
-def take(cell, command, files, size):
+def take(cell, commands, files, needed):
     """Measures once more, or says in the cell why not."""
-    needed, usable = needed_bytes(cell.contestant, cell.processes, size), USABLE * memory("MemAvailable")
+    usable = USABLE * memory("MemAvailable")
     if needed > usable:
         cell.status, cell.reason = "not run", f"needs {needed / GIB:.1f} GiB of memory, {usable / GIB:.1f} can be used"
         return
@@ -128,7 +128,7 @@ def take(cell, command, files, size):
         traps.reread(path)
     traps.touch_memory(needed)
     try:
-        measure(cell, command)
+        measure(cell, commands)
     except Exception as why:  # whatever it is, the others go on
         cell.status, cell.reason = "failed", " ".join(str(why).split())
 
@@ -164,5 +164,25 @@ class Sharing:
         for _ in range(rounds):
             for cell in cells:
                 if cell.status == "ok":
-                    take(cell, commands[cell.contestant], files, files[0].stat().st_size)
+                    needed = needed_bytes(cell.contestant, processes, files[0].stat().st_size)
+                    take(cell, [commands[cell.contestant]] * processes, files, needed)
         return cells
+
+
+class SharingDelta:
+    """Two processes, each with its own version of a model: as a base and a delta, and as two whole files."""
+
+    name, is_quick = "sharing-delta", True
+    what = "two processes, a model of 4 GiB and a fine-tune that changed 1 % of it; sums over both"
+
+    def run(self, bench):
+        count = bench.matrices(4)
+        base, delta, other = (
+            bench.inputs.path("matrices", count, suffix) for suffix in (".wmap", ".delta.wmap", ".again.wmap")
+        )
+        cells = []
+        for name, files in ((f"{OURS}, base and delta", (base, delta)), (f"{OURS}, two whole files", (base, other))):
+            cells.append(Cell(name, len(files)))
+            commands = [[bench.program("attach"), "weightmap", file, "hold"] for file in files]
+            take(cells[-1], commands, files, sum(file.stat().st_size for file in files))
+        return SharingOutcome(self.name, self.what, cells)
