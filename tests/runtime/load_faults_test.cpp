@@ -18,8 +18,11 @@
 #include "support/file_bytes.h"
 #include "support/temp_dir.h"
 
-// Memory that there is not is a null pointer, under the sanitizer as without it.
+// Memory that there is not is a null pointer, under the sanitizers as without them.
 extern "C" const char* __asan_default_options() {
+  return "allocator_may_return_null=1";
+}
+extern "C" const char* __tsan_default_options() {
   return "allocator_may_return_null=1";
 }
 
