@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "weightmap/live.h"
@@ -110,8 +111,10 @@ void tell_what_report_has(const std::string& path) {
   tell("open-background", background);
   if (!background) return;
   std::string problem;
-  while (problem.empty())
+  while (problem.empty()) {
+    std::this_thread::yield();
     problem = background->report().prefault_problem;
+  }
   std::cout << "background-problem " << problem << std::endl;
 }
 
