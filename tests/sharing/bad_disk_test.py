@@ -30,6 +30,7 @@ COUNT, TENSOR_BYTES = 12, 2 * MIB  # the model: tensor number k holds k + 1 in e
 ELEMENTS = TENSOR_BYTES // 4
 NEXT = 101  # what the elements of the next model begin with
 BAD, BAD_FROM = 6, MIB  # the tensor that is cut through, and from where on
+CANNOT_READ = r"(cannot read \d+ bytes at \d+: input/output error|bytes \d+ to \d+ cannot be read: .* its disk fails)"
 WHOLE, GONE = (ELEMENTS, 0, 0), (0, ELEMENTS, 0)  # elements that are right, zero, anything else
 
 
@@ -211,10 +212,10 @@ class BadDisk(unittest.TestCase):
             self.assertEqual(fact(lines, name), ["ok"])
         for name in ("prefault", "prefault-background", "read-last", "open-copied", "open-prefault"):
             [said] = fact(lines, name)
-            self.assertRegex(said, rf"^io {path}: (cannot read \d+ bytes at|bytes \d+ to \d+ cannot be read)")
+            self.assertRegex(said, rf"^io {path}: {CANNOT_READ}")
         for name in ("lock-problem", "background-problem"):
             [said] = fact(lines, name)
-            self.assertRegex(said, rf"^{path}: bytes \d+ to \d+ cannot be read: .* its disk fails$")
+            self.assertRegex(said, rf"^{path}: {CANNOT_READ}")
 
     def test_a_new_file_that_cannot_be_read_leaves_the_old_one_in_service(self):
         with disk_of(self.folder / "model.wmap", self.folder / "next.wmap", writable=True) as disk:
@@ -230,41 +231,39 @@ class BadDisk(unittest.TestCase):
         self.assertEqual([counts for _, counts in told_tensors(lines)], [WHOLE] * (2 * COUNT))
         [refreshed], [last] = fact(lines, "refresh"), fact(lines, "last")
         self.assertEqual(refreshed, f"io {last}")
-        self.assertRegex(last, rf"^{path}: .*cannot be read")
+        self.assertRegex(last, rf"^{path}: {CANNOT_READ}")
 
-    def refused(self, command, source, target="", warm_end=False, code=1):
-        """Standard output; the error is one line that names the file, and nothing is left behind."""
+    def refused(self, source, *words, warm_end=False, code=1):
+        """What the command line did: its error is one line that names the file, and it left nothing behind. Of the
+        words, `{source}` stands for the file on the bad disk, `{good}` and `{out}` for folders on a good one.
+        """
         with disk_of(self.folder / source) as disk, tempfile.TemporaryDirectory() as out:
             path = disk.root / source
             if warm_end:
                 read_alone(path, path.stat().st_size - 2 * PAGE, path.stat().st_size)
             self.cut(disk)
-            words = [target if target == self.other() else Path(out) / target] if target else []
-            done = weightmap(command, path, *words)
+            done = weightmap(*(word.format(source=path, good=self.folder, out=out) for word in words))
             self.assertEqual(done.returncode, code, done)
             self.assertRegex(done.stderr, rf"^weightmap: {path}: [^\n]*\n$")
             self.assertEqual(os.listdir(out), [])
         return done
 
-    def other(self):
-        return self.folder / "next.wmap"
-
     def test_verify_names_what_cannot_be_read(self):
-        done = self.refused("verify", "model.wmap")
+        done = self.refused("model.wmap", "verify", "{source}")
         self.assertIn(f"damaged in {COUNT - BAD} places", done.stderr)
         named = [line.strip() for line in done.stdout.splitlines() if line.startswith("  ")]
-        self.assertEqual(named[: COUNT - BAD], [f"t{number:02}" for number in range(BAD, COUNT)])
+        self.assertEqual(named, [f"t{number:02}" for number in range(BAD, COUNT)])
 
     def test_what_reads_a_weight_file_says_what_it_cannot_read(self):
-        for command, target in (
-            ("warm", ""),
-            ("export", "x.pt"),
-            ("export", "x.safetensors"),
-            ("convert", "x.wmap"),
+        for words in (
+            ("warm", "{source}"),
+            ("export", "{source}", "{out}/x.pt"),
+            ("export", "{source}", "{out}/x.safetensors"),
+            ("convert", "{source}", "{out}/x.wmap"),
         ):
-            with self.subTest(command, target=target):
-                self.assertIn("cannot", self.refused(command, "model.wmap", target).stderr)
-        self.refused("diff", "model.wmap", self.other(), code=2)
+            with self.subTest(words):
+                self.assertRegex(self.refused("model.wmap", *words).stderr, CANNOT_READ)
+        self.assertRegex(self.refused("model.wmap", "diff", "{source}", "{good}/next.wmap", code=2).stderr, CANNOT_READ)
 
     def test_a_conversion_is_one_error_and_leaves_nothing(self):
         for source, warm_end in (
@@ -273,8 +272,8 @@ class BadDisk(unittest.TestCase):
             ("model.pt", True),  # whose directory can
         ):
             with self.subTest(source, warm_end=warm_end):
-                done = self.refused("convert", source, "x.wmap", warm_end)
-                self.assertRegex(done.stderr, r"cannot read \d+ bytes at \d+: input/output error$")
+                done = self.refused(source, "convert", "{source}", "{out}/x.wmap", warm_end=warm_end)
+                self.assertRegex(done.stderr, CANNOT_READ)
 
     def test_what_cannot_be_read_is_not_published(self):
         with disk_of(self.folder / "model.wmap", self.folder / "next.wmap", writable=True) as disk:
