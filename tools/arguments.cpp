@@ -96,6 +96,13 @@ void add_shard_size(CLI::App& app, std::uint64_t& bytes) {
       ->transform(CLI::Validator(parse_shard_size, ""));
 }
 
+void add_jobs(CLI::App& app, unsigned& jobs) {
+  app.add_option("--jobs", jobs,
+                 "so many segments at the same time; if absent, as many as processors, at most 8")
+      ->type_name("N")
+      ->check(CLI::Range(0U, 64U).description(""));
+}
+
 void add_selection(CLI::App& app, SelectionOptions& selection) {
   add_patterns(app, selection.include, "--include", "take only the tensors that match; repeatable");
   add_patterns(app, selection.exclude, "--exclude", "leave out the tensors that match; repeatable");

@@ -188,10 +188,7 @@ Run add_convert(CLI::App& app) {
   app.add_flag("--whole-storages", options.whole_storages,
                "keep bytes of storages that no tensor refers to");
   app.add_flag("--force", options.replace_any, "replace OUT even if it is no weight file");
-  app.add_option("--jobs", options.jobs,
-                 "so many segments at the same time; if absent, as many as processors, at most 8")
-      ->type_name("N")
-      ->check(CLI::Range(0U, 64U).description(""));
+  add_jobs(app, options.jobs);
   app.add_flag("--no-sync", arguments->no_sync, "do not wait until the disk has the file");
   app.add_flag("--strict-globals", options.checkpoint.strict_globals,
                "refuse every class that torch.load(weights_only=True) refuses");

@@ -152,6 +152,7 @@ Run add_export(CLI::App& app) {
                "safetensors: leave out tensors that it cannot hold");
   add_alignment(app, safetensors.alignment_bytes, 8, "safetensors: where the data begins");
   app.add_flag("--force", options.replace_any, "replace OUT even if it is something else");
+  add_jobs(app, options.jobs);
   app.add_flag("--no-sync", arguments->no_sync, "do not wait until the disk has the file");
   add_json(app, arguments->style);
   app.footer(kExamples);

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
 #include <bit>
-#include <optional>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "weightmap/export.h"
 
@@ -12,17 +17,20 @@
 #include "convert/segment_stream.h"
 #include "convert/strided_copy.h"
 #include "io/file_writer.h"
+#include "runtime/target_file.h"
+#include "runtime/write_parts.h"
 
 namespace weightmap {
 namespace {
 
 using convert::SafetensorsEntry;
+using convert::SegmentDigests;
 using convert::SegmentStream;
 
 constexpr std::uint32_t kLeastAlignmentBytes = 8;
 constexpr std::uint32_t kMostAlignmentBytes = 2U << 20U;
 
-Result<void> check_alignment(std::uint32_t bytes) {
+Result<void> check_header_alignment(std::uint32_t bytes) {
   if (std::has_single_bit(bytes) && bytes >= kLeastAlignmentBytes && bytes <= kMostAlignmentBytes) {
     return {};
   }
@@ -56,71 +64,109 @@ Result<std::vector<SafetensorsEntry>> entries_of(const WeightFile& file,
   return entries;
 }
 
+// Shared by all threads, by segment: who sets it holds the segment against its digest.
+using ClaimedSegments = std::vector<std::atomic<bool>>;
+
 // Writes the tensors' bytes, each segment held against its digest: on its way where a tensor is all
 // of it, before otherwise.
-class DataPass {
+class TensorFiller : public PartFiller {
  public:
-  DataPass(const WeightFile& file, SegmentStream& segments, io::FileWriter& writer)
-      : file_(file),
-        segments_(segments),
-        writer_(writer),
-        is_checked_(file.segment_count(), false) {}
+  TensorFiller(const WeightFile& file,
+               const SegmentDigests& digests,
+               const std::vector<std::uint32_t>& tensors,
+               ClaimedSegments& claimed)
+      : file_(file), digests_(digests), tensors_(tensors), claimed_(claimed) {}
 
-  Result<void> write(std::uint32_t number) {
-    const TensorView tensor = file_.tensor(number);
-    const TensorPlace place = file_.place(number);
-    if (!place.segment || tensor.element_count() == 0) return {};
-    const std::uint64_t size = file_.segment(*place.segment).size_bytes;
-    if (tensor.is_contiguous() && tensor.extent().size() == size) {
-      is_checked_[*place.segment] = true;
-      return segments_.copy(*place.segment, writer_, [](auto) {});
+  Result<void> fill(const ItemsPart& part,
+                    io::FilePart& into,
+                    const PartProgress& progress) override {
+    SegmentStream segments(file_, digests_, into, progress);
+    for (std::size_t i = part.first_item; i < part.end_item; ++i) {
+      Result<void> written = write(tensors_[i], segments, into, progress);
+      if (!written) return written;
     }
-    Result<void> checked = check(*place.segment);
-    if (!checked) return checked;
-    const std::uint64_t offset = place.offset_bytes - file_.segment(*place.segment).offset_bytes;
-    if (tensor.is_contiguous()) {
-      return segments_.copy_part(*place.segment, offset, tensor.extent().size(), writer_);
-    }
-    return gather(tensor, *place.segment, offset);
+    return {};
   }
 
  private:
-  Result<void> check(std::uint32_t segment) {
-    if (is_checked_[segment]) return {};
-    is_checked_[segment] = true;
-    return segments_.check(segment);
+  Result<void> write(std::uint32_t number,
+                     SegmentStream& segments,
+                     io::FilePart& into,
+                     const PartProgress& progress) {
+    const TensorView tensor = file_.tensor(number);
+    const TensorPlace place = file_.place(number);
+    if (!place.segment || tensor.element_count() == 0) return {};
+    const SegmentInfo segment = file_.segment(*place.segment);
+    const bool is_mine = !claimed_[*place.segment].exchange(true);
+    if (tensor.is_contiguous() && tensor.extent().size() == segment.size_bytes)
+      return segments.copy(*place.segment, [](auto) {});
+    Result<void> checked = is_mine ? segments.check(*place.segment) : Result<void>();
+    if (!checked) return checked;
+    const std::uint64_t offset = place.offset_bytes - segment.offset_bytes;
+    if (tensor.is_contiguous())
+      return segments.copy_part(*place.segment, offset, tensor.extent().size());
+    return gather(tensor, *place.segment, offset, into, progress);
   }
 
-  Result<void> gather(const TensorView& tensor, std::uint32_t segment, std::uint64_t begin) {
-    const auto read = [&](std::uint64_t offset, std::span<std::byte> into) {
-      return file_.read_segment(segment, begin + offset, into);
+  Result<void> gather(const TensorView& tensor,
+                      std::uint32_t segment,
+                      std::uint64_t begin,
+                      io::FilePart& into,
+                      const PartProgress& progress) {
+    const auto read = [&](std::uint64_t offset, std::span<std::byte> bytes) {
+      return file_.read_segment(segment, begin + offset, bytes);
     };
     const auto put = [&](std::span<const std::byte> bytes) {
-      Result<void> written = writer_.write(bytes);
-      return written ? segments_.advance(bytes.size()) : written;
+      Result<void> written = into.write(bytes);
+      return written ? progress(bytes.size()) : written;
     };
     return convert::copy_row_major(tensor, read, put);
   }
 
   const WeightFile& file_;
-  SegmentStream& segments_;
-  io::FileWriter& writer_;
-  std::vector<bool> is_checked_;  // by segment
+  const SegmentDigests& digests_;
+  const std::vector<std::uint32_t>& tensors_;
+  ClaimedSegments& claimed_;
 };
 
-Result<void> write_file(const WeightFile& file,
-                        const std::vector<std::uint32_t>& tensors,
-                        const std::string& header,
-                        SegmentStream& segments,
-                        io::FileWriter& writer) {
-  Result<void> begun = writer.write(std::as_bytes(std::span(header.data(), header.size())));
-  if (!begun) return begun;
-  DataPass pass(file, segments, writer);
-  for (const std::uint32_t number : tensors) {
-    Result<void> written = pass.write(number);
-    if (!written) return written;
-  }
-  return writer.commit();
+struct Target {
+  std::vector<std::uint32_t> tensors;
+  std::vector<SafetensorsEntry> entries;  // of the same
+  std::string header;
+
+  std::uint64_t data_bytes() const { return entries.empty() ? 0 : entries.back().end_bytes; }
+  std::uint64_t file_bytes() const { return header.size() + data_bytes(); }
+};
+
+std::vector<ItemsPart> tensor_parts(const Target& target) {
+  std::vector<std::uint64_t> ends;
+  for (const SafetensorsEntry& entry : target.entries)
+    ends.push_back(target.header.size() + entry.end_bytes);
+  return parts_of(target.header.size(), ends);
+}
+
+// Whether all of it was held against digests.
+Result<bool> write_file(const WeightFile& file,
+                        const Target& target,
+                        const std::string& path,
+                        const ExportOptions& options) {
+  const Result<SegmentDigests> digests = SegmentDigests::of(file);
+  if (!digests) return digests.error();
+  ProgressTeller progress(options.progress, file.path(), target.data_bytes());
+  const Result<void> going_on = progress.tell(0);
+  if (!going_on) return going_on.error();
+  Result<io::FileWriter> writer = convert::begin_export(path, target.file_bytes(), options);
+  if (!writer) return writer.error();
+  ClaimedSegments claimed(file.segment_count());
+  const auto make_filler = [&] {
+    return std::make_unique<TensorFiller>(file, *digests, target.tensors, claimed);
+  };
+  Result<void> written = writer->write(std::as_bytes(std::span(target.header)));
+  if (written)
+    written = write_parts(*writer, tensor_parts(target), make_filler, options.jobs, progress);
+  if (written) written = writer->commit();
+  if (!written) return written.error();
+  return digests->all_checked();
 }
 
 }  // namespace
@@ -128,7 +174,7 @@ Result<void> write_file(const WeightFile& file,
 Result<ExportReport> export_safetensors(const WeightFile& file,
                                         const std::string& target,
                                         const ExportOptions& options) {
-  Result<void> ready = check_alignment(options.safetensors.alignment_bytes);
+  Result<void> ready = check_header_alignment(options.safetensors.alignment_bytes);
   if (ready) {
     ready = convert::check_export_target(
         file, target, {.kind = "a safetensors file", .is_kind = io::is_safetensors}, options);
@@ -139,25 +185,21 @@ Result<ExportReport> export_safetensors(const WeightFile& file,
   Result<convert::SafetensorsPlan> plan =
       convert::plan_safetensors(file, *values, options.safetensors);
   if (!plan) return plan.error().with_context(file.path());
-  const auto entries = entries_of(file, *plan);
+  Result<std::vector<SafetensorsEntry>> entries = entries_of(file, *plan);
   if (!entries) return entries.error();
-  const auto header =
+  Result<std::string> header =
       convert::safetensors_header(plan->metadata, *entries, options.safetensors.alignment_bytes);
   if (!header) return header.error().with_context(file.path());
-
-  const std::uint64_t data_bytes = entries->empty() ? 0 : entries->back().end_bytes;
-  Result<SegmentStream> segments = SegmentStream::open(file, options, data_bytes);
-  if (!segments) return segments.error();
-  Result<io::FileWriter> writer = io::FileWriter::create(
-      target, {.size_bytes = header->size() + data_bytes, .sync = options.sync});
-  if (!writer) return writer.error();
-  const Result<void> written = write_file(file, plan->tensors, *header, *segments, *writer);
-  if (!written) return written.error();
-  return ExportReport{.tensor_count = static_cast<std::uint32_t>(entries->size()),
-                      .data_bytes = data_bytes,
-                      .file_bytes = header->size() + data_bytes,
+  const Target written{.tensors = std::move(plan->tensors),
+                       .entries = std::move(*entries),
+                       .header = std::move(*header)};
+  const Result<bool> all_checked = write_file(file, written, target, options);
+  if (!all_checked) return all_checked.error();
+  return ExportReport{.tensor_count = static_cast<std::uint32_t>(written.entries.size()),
+                      .data_bytes = written.data_bytes(),
+                      .file_bytes = written.file_bytes(),
                       .dropped = std::move(plan->dropped),
-                      .checked = segments->all_checked()};
+                      .checked = *all_checked};
 }
 
 }  // namespace weightmap

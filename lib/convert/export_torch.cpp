@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Select, pickle, lay out, stream: everything but the tensors' bytes is known before the target is
 // begun, and each byte is read once.
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "weightmap/export.h"
 
@@ -14,10 +21,13 @@
 #include "convert/torch_pickler.h"
 #include "convert/torch_zip_writer.h"
 #include "io/file_writer.h"
+#include "runtime/target_file.h"
+#include "runtime/write_parts.h"
 
 namespace weightmap {
 namespace {
 
+using convert::SegmentDigests;
 using convert::SegmentStream;
 using convert::TorchPickle;
 using convert::ZipLayout;
@@ -48,50 +58,98 @@ std::vector<Record> records_of(TorchPickle pickle) {
   return records;
 }
 
+struct Archive {
+  std::vector<Record> records;
+  ZipLayout layout;              // of the same, in the same order
+  std::uint64_t data_bytes = 0;  // of the segments
+};
+
 // The root is called as in what torch.save writes to a stream.
-ZipLayout lay_out(const WeightFile& file, const std::vector<Record>& records) {
+Archive lay_out(const WeightFile& file, std::vector<Record> records) {
   std::vector<ZipRecord> entries;
   entries.reserve(records.size());
+  std::uint64_t data_bytes = 0;
   for (const Record& record : records) {
+    const std::uint64_t segment_bytes =
+        record.segment ? file.segment(*record.segment).size_bytes : 0;
+    data_bytes += segment_bytes;
     entries.push_back({.name = concat("archive/", record.name),
-                       .size_bytes = record.segment ? file.segment(*record.segment).size_bytes
-                                                    : record.text.size()});
+                       .size_bytes = record.segment ? segment_bytes : record.text.size()});
   }
-  return convert::lay_out_zip(std::move(entries));
+  return {.records = std::move(records),
+          .layout = convert::lay_out_zip(std::move(entries)),
+          .data_bytes = data_bytes};
 }
 
-// Writes the data of a record and learns its checksum.
-Result<std::uint32_t> write_data(const Record& record,
-                                 SegmentStream& segments,
-                                 io::FileWriter& writer) {
-  checkpoint::Crc32 crc;
-  if (record.segment) {
+// Records with their headers. The checksum of each is written into the layout once, by whoever
+// fills its part.
+class RecordFiller : public PartFiller {
+ public:
+  RecordFiller(const WeightFile& file, const SegmentDigests& digests, Archive& archive)
+      : file_(file),
+        digests_(digests),
+        records_(archive.records),
+        entries_(archive.layout.records) {}
+
+  Result<void> fill(const ItemsPart& part,
+                    io::FilePart& into,
+                    const PartProgress& progress) override {
+    SegmentStream segments(file_, digests_, into, progress);
+    for (std::size_t i = part.first_item; i < part.end_item; ++i) {
+      Result<void> written = into.write(bytes_of(convert::local_header(entries_[i])));
+      if (written) written = write_data(i, segments, into);
+      if (written) written = into.write(bytes_of(convert::data_descriptor(entries_[i])));
+      if (!written) return written;
+    }
+    return {};
+  }
+
+ private:
+  Result<void> write_data(std::size_t number, SegmentStream& segments, io::FilePart& into) {
+    const Record& record = records_[number];
+    checkpoint::Crc32 crc;
     const auto look = [&crc](std::span<const std::byte> bytes) { crc.update(bytes); };
-    const Result<void> copied = segments.copy(*record.segment, writer, look);
-    if (!copied) return copied.error();
-    return crc.value();
+    if (!record.segment) look(bytes_of(record.text));
+    Result<void> written =
+        record.segment ? segments.copy(*record.segment, look) : into.write(bytes_of(record.text));
+    entries_[number].crc32 = crc.value();
+    return written;
   }
-  crc.update(bytes_of(record.text));
-  const Result<void> written = writer.write(bytes_of(record.text));
-  if (!written) return written.error();
-  return crc.value();
+
+  const WeightFile& file_;
+  const SegmentDigests& digests_;
+  const std::vector<Record>& records_;
+  std::vector<ZipRecord>& entries_;
+};
+
+std::vector<ItemsPart> record_parts(const ZipLayout& layout) {
+  std::vector<std::uint64_t> ends;
+  for (std::size_t next = 1; next < layout.records.size(); ++next)
+    ends.push_back(layout.records[next].header_offset);
+  ends.push_back(layout.directory_offset);
+  return parts_of(0, ends);
 }
 
-Result<void> write_records(const std::vector<Record>& records,
-                           ZipLayout& layout,
-                           SegmentStream& segments,
-                           io::FileWriter& writer) {
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    ZipRecord& entry = layout.records[i];
-    Result<void> begun = writer.write(bytes_of(convert::local_header(entry)));
-    if (!begun) return begun;
-    const Result<std::uint32_t> crc = write_data(records[i], segments, writer);
-    if (!crc) return crc.error();
-    entry.crc32 = *crc;
-    Result<void> ended = writer.write(bytes_of(convert::data_descriptor(entry)));
-    if (!ended) return ended;
-  }
-  return writer.write(bytes_of(convert::zip_directory(layout)));
+// Whether all of it was held against digests.
+Result<bool> write_archive(const WeightFile& file,
+                           Archive& archive,
+                           const std::string& target,
+                           const ExportOptions& options) {
+  const Result<SegmentDigests> digests = SegmentDigests::of(file);
+  if (!digests) return digests.error();
+  ProgressTeller progress(options.progress, file.path(), archive.data_bytes);
+  const Result<void> going_on = progress.tell(0);
+  if (!going_on) return going_on.error();
+  Result<io::FileWriter> writer =
+      convert::begin_export(target, archive.layout.file_size_bytes, options);
+  if (!writer) return writer.error();
+  const auto make_filler = [&] { return std::make_unique<RecordFiller>(file, *digests, archive); };
+  Result<void> written =
+      write_parts(*writer, record_parts(archive.layout), make_filler, options.jobs, progress);
+  if (written) written = writer->write(bytes_of(convert::zip_directory(archive.layout)));
+  if (written) written = writer->commit();
+  if (!written) return written.error();
+  return digests->all_checked();
 }
 
 Result<TorchPickle> make_pickle(const WeightFile& file,
@@ -110,13 +168,6 @@ Result<TorchPickle> make_pickle(const WeightFile& file,
   return pickle;
 }
 
-std::uint64_t data_bytes(const WeightFile& file, const std::vector<Record>& records) {
-  std::uint64_t total = 0;
-  for (const Record& record : records)
-    total += record.segment ? file.segment(*record.segment).size_bytes : 0;
-  return total;
-}
-
 }  // namespace
 
 Result<ExportReport> export_torch(const WeightFile& file,
@@ -129,21 +180,12 @@ Result<ExportReport> export_torch(const WeightFile& file,
   Result<TorchPickle> pickle = make_pickle(file, options, report.dropped);
   if (!pickle) return pickle.error();
   report.tensor_count = pickle->tensor_count;
-  const std::vector<Record> records = records_of(std::move(*pickle));
-  ZipLayout layout = lay_out(file, records);
-  report.data_bytes = data_bytes(file, records);
-  report.file_bytes = layout.file_size_bytes;
-
-  Result<SegmentStream> segments = SegmentStream::open(file, options, report.data_bytes);
-  if (!segments) return segments.error();
-  Result<io::FileWriter> writer =
-      io::FileWriter::create(target, {.size_bytes = layout.file_size_bytes, .sync = options.sync});
-  if (!writer) return writer.error();
-  const Result<void> written = write_records(records, layout, *segments, *writer);
-  if (!written) return written.error();
-  const Result<void> committed = writer->commit();
-  if (!committed) return committed.error();
-  report.checked = segments->all_checked();
+  Archive archive = lay_out(file, records_of(std::move(*pickle)));
+  report.data_bytes = archive.data_bytes;
+  report.file_bytes = archive.layout.file_size_bytes;
+  const Result<bool> all_checked = write_archive(file, archive, target, options);
+  if (!all_checked) return all_checked.error();
+  report.checked = *all_checked;
   return report;
 }
 

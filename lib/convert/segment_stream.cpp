@@ -10,6 +10,8 @@
 namespace weightmap::convert {
 namespace {
 
+constexpr std::uint64_t kPieceBytes = 2U << 20U;
+
 std::string tensors_of(const WeightFile& file, std::uint32_t segment) {
   constexpr std::size_t kShown = 3;
   std::string names;
@@ -32,51 +34,55 @@ Error other_bytes(const WeightFile& file,
                  " are not what was written, digest ", found.hex(), " vs ", recorded.hex())};
 }
 
-Result<SegmentStream> SegmentStream::open(const WeightFile& file,
-                                          const ExportOptions& options,
-                                          std::uint64_t total_bytes) {
+Result<SegmentDigests> SegmentDigests::of(const WeightFile& file) {
   Result<std::vector<Digest>> digests = file.segment_digests();
   if (!digests) return digests.error();
-  SegmentStream stream(file, options, std::move(*digests), total_bytes);
-  const Result<void> told = stream.advance(0);
-  if (!told) return told.error();
-  return stream;
+  return SegmentDigests(file, std::move(*digests));
 }
 
-Result<void> SegmentStream::copy(std::uint32_t segment, io::FileWriter& into, const Look& look) {
+Result<void> SegmentDigests::compare(std::uint32_t segment, const Digest& found) const {
+  const Digest& recorded = digests_[segment];
+  if (recorded == Digest{}) {
+    *all_checked_ = false;
+    return {};
+  }
+  if (found == recorded) return {};
+  return other_bytes(file_, segment, found, recorded);
+}
+
+Result<void> SegmentStream::copy(std::uint32_t segment, const Look& look) {
   const std::uint64_t size_bytes = file_.segment(segment).size_bytes;
   format::SegmentDigester digester(size_bytes);
   const auto look_too = [&](std::span<const std::byte> bytes) {
     digester.update(bytes);
     look(bytes);
   };
-  Result<void> copied = copy_part(segment, 0, size_bytes, into, look_too);
+  Result<void> copied = copy_part(segment, 0, size_bytes, look_too);
   if (!copied) return copied;
-  return compare(segment, digester.finish().segment);
+  return digests_.compare(segment, digester.finish().segment);
 }
 
 Result<void> SegmentStream::copy_part(std::uint32_t segment,
                                       std::uint64_t offset_bytes,
                                       std::uint64_t size_bytes,
-                                      io::FileWriter& into,
                                       const Look& look) {
   for (std::uint64_t done = 0; done < size_bytes;) {
-    const std::span<std::byte> room = into.room(size_bytes - done);
+    const std::span<std::byte> room = into_.room(size_bytes - done);
     Result<void> read = file_.read_segment(segment, offset_bytes + done, room);
     if (!read) return read;
     look(room);
     done += room.size();
-    Result<void> written = into.advance(room.size());
+    Result<void> written = into_.advance(room.size());
     if (!written) return written;
-    Result<void> told = advance(room.size());
-    if (!told) return told;
+    Result<void> going_on = progress_(room.size());
+    if (!going_on) return going_on;
   }
   return {};
 }
 
 Result<void> SegmentStream::check(std::uint32_t segment) {
   const std::uint64_t size_bytes = file_.segment(segment).size_bytes;
-  std::vector<std::byte> buffer(std::min<std::uint64_t>(size_bytes, io::FileWriter::kWriteBytes));
+  std::vector<std::byte> buffer(std::min<std::uint64_t>(size_bytes, kPieceBytes));
   format::SegmentDigester digester(size_bytes);
   for (std::uint64_t done = 0; done < size_bytes;) {
     const auto piece =
@@ -85,26 +91,10 @@ Result<void> SegmentStream::check(std::uint32_t segment) {
     if (!read) return read;
     digester.update(piece);
     done += piece.size();
-    Result<void> told = advance(0);
-    if (!told) return told;
+    Result<void> going_on = progress_(0);
+    if (!going_on) return going_on;
   }
-  return compare(segment, digester.finish().segment);
-}
-
-Result<void> SegmentStream::advance(std::uint64_t bytes) {
-  done_bytes_ += bytes;
-  if (!options_.progress || options_.progress(done_bytes_, total_bytes_)) return {};
-  return Error(ErrorCode::kCancelled, concat(file_.path(), ": cancelled"));
-}
-
-Result<void> SegmentStream::compare(std::uint32_t segment, const Digest& found) {
-  const Digest& recorded = digests_[segment];
-  if (recorded == Digest{}) {
-    all_checked_ = false;
-    return {};
-  }
-  if (found == recorded) return {};
-  return other_bytes(file_, segment, found, recorded);
+  return digests_.compare(segment, digester.finish().segment);
 }
 
 }  // namespace weightmap::convert

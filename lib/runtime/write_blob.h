@@ -33,12 +33,8 @@ class BlobSource {
 // A source for one more thread. Called by that thread.
 using MakeBlobSource = std::function<std::unique_ptr<BlobSource>()>;
 
-// Moves the segments' bytes into the file that begin_file began, and learns their digests: up to
-// `jobs` segments at the same time (0: as many as there are processors, at most kMostJobs), each
-// job with a few MiB of memory. Progress is told by the caller's thread.
-// Errors: those of the sources, of the file, of progress; of several segments that fail those of
-// the first.
-inline constexpr unsigned kMostJobs = 8;
+// Moves the segments' bytes into the file that begin_file began, as write_parts does, and learns
+// their digests. Errors: also those of the sources.
 Result<format::ContentDigests> write_blob(io::FileWriter& writer,
                                           const format::Layout& layout,
                                           const MakeBlobSource& make_source,

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <sys/resource.h>
 #include <thread>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include <doctest/doctest.h>
 
 #include "weightmap/convert.h"
+#include "weightmap/export.h"
 #include "weightmap/weight_file.h"
 
 #include "io/call_seam.h"
@@ -96,6 +98,19 @@ struct Prepared {
   }
 };
 
+std::string_view bytes_in(const WeightFile& file, std::size_t number) {
+  const auto tensor = file.find("t" + std::to_string(number));
+  REQUIRE(tensor);
+  const auto* data = static_cast<const std::byte*>(tensor->data());
+  return tests::text_of({data, std::size_t(tensor->element_count())});
+}
+
+using Export = Result<ExportReport> (*)(const WeightFile&,
+                                        const std::string&,
+                                        const ExportOptions&);
+const std::pair<std::string, Export> kExports[] = {{".pt", export_torch},
+                                                   {".safetensors", export_safetensors}};
+
 constexpr unsigned kJobs[] = {1, 2, 3, 8, 64, 0};
 
 }  // namespace
@@ -103,18 +118,15 @@ constexpr unsigned kJobs[] = {1, 2, 3, 8, 64, 0};
 TEST_SUITE("convert/jobs") {
   TEST_CASE("every number of jobs writes the same file, and each tensor has its bytes") {
     const Prepared prepared;
-    converted(prepared.source, prepared.dir / "one.wmap", {.jobs = 1});
+    converted(prepared.source, prepared.dir / "one.wmap", {.sync = false, .jobs = 1});
     const std::string expected = read_file(prepared.dir / "one.wmap");
     for (const unsigned jobs : kJobs) {
       CAPTURE(jobs);
-      const WeightFile file = converted(prepared.source, prepared.target, {.jobs = jobs});
+      const WeightFile file =
+          converted(prepared.source, prepared.target, {.sync = false, .jobs = jobs});
       REQUIRE(read_file(prepared.target) == expected);
       for (std::size_t i = 0; i < prepared.storages.size(); ++i) {
-        const auto tensor = file.find("t" + std::to_string(i));
-        REQUIRE(tensor);
-        const auto* data = static_cast<const std::byte*>(tensor->data());
-        REQUIRE(tests::text_of({data, std::size_t(tensor->element_count())}) ==
-                prepared.storages[i]);
+        REQUIRE(bytes_in(file, i) == prepared.storages[i]);
       }
     }
   }
@@ -122,7 +134,7 @@ TEST_SUITE("convert/jobs") {
   TEST_CASE("every number of jobs writes the same shards") {
     const Prepared prepared;
     const std::string target = prepared.target;
-    const ConvertOptions options{.max_shard_bytes = 24 * kMiB, .jobs = 1};
+    const ConvertOptions options{.max_shard_bytes = 24 * kMiB, .sync = false, .jobs = 1};
     converted(prepared.source, target, options);
     const Names names = prepared.dir.names();
     const std::string expected = read_file(target);
@@ -161,8 +173,9 @@ TEST_SUITE("convert/jobs") {
     tests::write_file(prepared.target, "old");
     for (const unsigned jobs : kJobs) {
       CAPTURE(jobs);
-      expect_refusal(convert_checkpoint(prepared.source, prepared.target,
-                                        {.replace_any = true, .jobs = jobs, .verify_crc = true}),
+      expect_refusal(convert_checkpoint(
+                         prepared.source, prepared.target,
+                         {.replace_any = true, .sync = false, .jobs = jobs, .verify_crc = true}),
                      ErrorCode::kCorrupt, "`storage 702` differs from its CRC");
       CHECK(read_file(prepared.target) == "old");
       CHECK(prepared.dir.names() == Names{"model.pt", "model.wmap"});
@@ -174,7 +187,8 @@ TEST_SUITE("convert/jobs") {
     prepared.damage({1'206, 702, 3});
     for (const unsigned jobs : kJobs) {
       CAPTURE(jobs);
-      const auto report = convert_checkpoint(prepared.source, prepared.target, {.jobs = jobs});
+      const auto report =
+          convert_checkpoint(prepared.source, prepared.target, {.sync = false, .jobs = jobs});
       REQUIRE(report);
       CHECK(report->crc_mismatches == Names{"storage 3", "storage 702", "storage 1206"});
     }
@@ -196,7 +210,7 @@ TEST_SUITE("convert/jobs") {
         all = total;
         return true;
       };
-      converted(prepared.source, prepared.target, {.jobs = jobs, .progress = look});
+      converted(prepared.source, prepared.target, {.sync = false, .jobs = jobs, .progress = look});
       CHECK(last == all);
       CHECK(backwards == 0);
       CHECK(elsewhere == 0);
@@ -214,9 +228,9 @@ TEST_SUITE("convert/jobs") {
           if (done >= stop_at) ++calls_after;
           return done < stop_at;
         };
-        expect_refusal(
-            convert_checkpoint(prepared.source, prepared.target, {.jobs = jobs, .progress = look}),
-            ErrorCode::kCancelled, "cancelled");
+        expect_refusal(convert_checkpoint(prepared.source, prepared.target,
+                                          {.sync = false, .jobs = jobs, .progress = look}),
+                       ErrorCode::kCancelled, "cancelled");
         CHECK(calls_after == 0);
         CHECK(prepared.dir.names() == Names{"model.pt"});
       }
@@ -257,25 +271,26 @@ TEST_SUITE("convert/jobs") {
           return Verdict{.killed_after = call.name == "pwrite" && ++writes == fatal};
         });
         return convert_checkpoint(prepared.source, prepared.target,
-                                  {.replace_any = true, .jobs = 3})
+                                  {.replace_any = true, .sync = false, .jobs = 3})
             .has_value();
       });
       CHECK(tests::was_killed_by(status, SIGKILL));
       CHECK(read_file(prepared.target) == "old");
-      converted(prepared.source, prepared.target, {.replace_any = true, .jobs = 3});
+      converted(prepared.source, prepared.target, {.replace_any = true, .sync = false, .jobs = 3});
       CHECK(prepared.dir.names() == Names{"model.pt", "model.wmap"});
     }
   }
 
   TEST_CASE("without threads to give the caller does it all") {
     const Prepared prepared;
-    converted(prepared.source, prepared.dir / "one.wmap", {.jobs = 1});
+    converted(prepared.source, prepared.dir / "one.wmap", {.sync = false, .jobs = 1});
     std::filesystem::permissions(prepared.dir.path(), std::filesystem::perms::all);
     CHECK(tests::exited_well(tests::in_child([&] {
       const rlimit none{.rlim_cur = 0, .rlim_max = 0};
       if (::setrlimit(RLIMIT_NPROC, &none) != 0) return false;
       if (::getuid() == 0 && ::setuid(65'534) != 0) return false;  // root may all the same
-      return convert_checkpoint(prepared.source, prepared.target, {.jobs = 8}).has_value();
+      return convert_checkpoint(prepared.source, prepared.target, {.sync = false, .jobs = 8})
+          .has_value();
     })));
     CHECK(read_file(prepared.target) == read_file(prepared.dir / "one.wmap"));
   }
@@ -294,13 +309,84 @@ TEST_SUITE("convert/jobs") {
         most = std::max(most, threads());
         return true;
       };
-      converted(source, prepared.target, {.jobs = jobs, .progress = look});
+      converted(source, prepared.target, {.sync = false, .jobs = jobs, .progress = look});
       return most - before;
     };
     CHECK(most_of(prepared.source, 1) == 0);
     CHECK(most_of(prepared.dir / "small.pt", 8) == 0);
     CHECK(most_of(prepared.source, 3) <= 2);
     CHECK(threads() == before);
+  }
+
+  TEST_CASE("every number of jobs exports the same files, which convert to what they came from") {
+    const Prepared prepared;
+    const WeightFile file = converted(prepared.source, prepared.target, {.sync = false, .jobs = 1});
+    for (const auto& [name, run] : kExports) {
+      CAPTURE(name);
+      const std::string one = prepared.dir / ("one" + name);
+      const std::string many = prepared.dir / ("many" + name);
+      REQUIRE(run(file, one, {.sync = false, .jobs = 1}));
+      const WeightFile again = converted(one, prepared.dir / "again.wmap");
+      for (std::size_t i = 0; i < prepared.storages.size(); ++i)
+        REQUIRE(bytes_in(again, i) == prepared.storages[i]);
+      for (const unsigned jobs : kJobs) {
+        CAPTURE(jobs);
+        const auto report = run(file, many, {.sync = false, .jobs = jobs});
+        REQUIRE(report);
+        CHECK(report->checked);
+        REQUIRE(read_file(many) == read_file(one));
+      }
+    }
+  }
+
+  TEST_CASE("of several segments that are damaged the first is told, whatever is exported") {
+    const Prepared prepared;
+    converted(prepared.source, prepared.target);
+    std::string bytes = read_file(prepared.target);
+    for (const std::size_t number : {702U, 703U, 1'206U})
+      bytes[bytes.find(prepared.storages[number])] ^= 1;
+    tests::write_file(prepared.target, bytes);
+    const auto file = WeightFile::open(prepared.target);
+    REQUIRE(file);
+    // In the order of the target: safetensors sorts by name.
+    const Names first{"`t702`", "`t1206`"};
+    for (std::size_t i = 0; i < std::size(kExports); ++i) {
+      for (const unsigned jobs : kJobs) {
+        CAPTURE(jobs);
+        const std::string target = prepared.dir / ("out" + kExports[i].first);
+        expect_refusal(kExports[i].second(*file, target, {.sync = false, .jobs = jobs}),
+                       ErrorCode::kCorrupt, first[i]);
+        CHECK(prepared.dir.names() == Names{"model.pt", "model.wmap"});
+      }
+    }
+  }
+
+  TEST_CASE("tensors that share a segment are exported as they are, by any number of jobs") {
+    const TempDir dir;
+    const std::string storage = noise(40 * kMiB, 5);
+    std::vector<std::string> items;
+    for (std::int64_t i = 0; i < 20; ++i) {
+      const std::int64_t count = std::int64_t(2 * kMiB);
+      items.push_back(tests::pickle::text("t" + std::to_string(i)));
+      items.push_back(tests::pickle::tensor({.storage_class = "ByteStorage",
+                                             .numel = 20 * count,
+                                             .offset = i * count,
+                                             .shape = {count},
+                                             .strides = {1}}));
+    }
+    tests::write_file(dir / "a.pt",
+                      tests::checkpoint_file(tests::pickle::whole(tests::pickle::dict(items)),
+                                             {{.key = "0", .bytes = storage}}));
+    const WeightFile file = converted(dir / "a.pt", dir / "a.wmap");
+    for (const unsigned jobs : kJobs) {
+      CAPTURE(jobs);
+      REQUIRE(export_safetensors(
+          file, dir / "a.safetensors",
+          {.sync = false, .safetensors = {.duplicate_ties = true}, .jobs = jobs}));
+      const WeightFile again = converted(dir / "a.safetensors", dir / "again.wmap");
+      for (std::size_t i = 0; i < 20; ++i)
+        REQUIRE(bytes_in(again, i) == std::string_view(storage).substr(i * 2 * kMiB, 2 * kMiB));
+    }
   }
 }
 

@@ -88,7 +88,10 @@ class Disk:
         run("mount", "-o", "remount,ro", self.root)
 
     def cut(self, value, after):
-        """Ends the disk at the page that lies `after` bytes from where a tensor of that value begins."""
+        """Ends the disk at the page that lies `after` bytes from where a tensor of that value begins. What was to be
+        written before is written: later it would make the disk longer again.
+        """
+        run("sync", "--file-system", self.root)
         with open(self.image, "r+b") as image:
             with mmap.mmap(image.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 begin = content.find(filled(value, 64))

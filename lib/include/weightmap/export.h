@@ -28,8 +28,11 @@ struct ExportOptions {
   // refusing: a dictionary's key goes with its object, in a list or tuple None stands for it.
   bool drop_opaque = false;
   SafetensorsOptions safetensors;
-  // Called before there is anything of the target, and now and then, with bytes done and to do;
-  // false stops the work: kCancelled, and the target is untouched.
+  // How many tensors or storages are read, checked and written at the same time: as in
+  // ConvertOptions.
+  unsigned jobs = 0;
+  // Called before there is anything of the target, and now and then, with bytes done and to do,
+  // by the caller's thread; false stops the work: kCancelled, and the target is untouched.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// A thread takes a part at a time, reads what it is made of, hashes it and writes it itself: what
+// it has just read is still in its processor's cache, and one thread alone is bound by copying.
+#include "runtime/write_parts.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "io/start_thread.h"
+
+namespace weightmap {
+namespace {
+
+// Small items are taken together, up to here.
+constexpr std::uint64_t kPartBytes = 8U << 20U;
+// Of all parts: from here on threads gain more than they cost.
+constexpr std::uint64_t kThreadedBytes = 16U << 20U;
+constexpr std::chrono::milliseconds kTellEvery{50};
+
+std::size_t threads_for(std::span<const ItemsPart> parts, unsigned jobs) {
+  const bool is_small =
+      parts.empty() || parts.back().range.end - parts.front().range.begin < kThreadedBytes;
+  if (is_small) return 1;
+  const unsigned wanted =
+      jobs != 0 ? jobs : std::min(std::thread::hardware_concurrency(), kMostJobs);
+  return std::clamp<std::size_t>(wanted, 1, parts.size());
+}
+
+class PartsWriting {
+ public:
+  PartsWriting(const io::FileWriter& writer,
+               std::span<const ItemsPart> parts,
+               const MakePartFiller& make_filler,
+               unsigned jobs,
+               ProgressTeller& progress)
+      : writer_(writer),
+        parts_(parts),
+        make_filler_(make_filler),
+        progress_(progress),
+        threads_(threads_for(parts, jobs)),
+        // Of one large part the reading alone takes a processor.
+        parts_are_threaded_(jobs != 1 && threads_ == 1) {}
+
+  Result<void> run() {
+    {
+      std::vector<std::optional<std::jthread>> others;
+      for (std::size_t i = 1; i < threads_; ++i)
+        others.push_back(start_other());
+      work([this] { return tell(); });
+      while (wait_for_others())
+        if (Result<void> going_on = tell(); !going_on) stop(0, going_on.error());
+    }
+    const Result<void> last = tell();
+    return last ? outcome() : last;
+  }
+
+ private:
+  std::optional<std::jthread> start_other() {
+    running_others_.fetch_add(1);
+    auto thread = io::start_thread([this] {
+      work([] { return Result<void>(); });
+      end_other();
+    });
+    if (!thread) end_other();
+    return thread;
+  }
+
+  void end_other() {
+    const std::scoped_lock lock(mutex_);
+    running_others_.fetch_sub(1);
+    changed_.notify_all();
+  }
+
+  // Whether there is one still, after a while or when the last has ended.
+  bool wait_for_others() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kTellEvery, [this] { return running_others_ == 0; });
+    return running_others_ > 0;
+  }
+
+  // Part by part, until none is left or an earlier one has failed.
+  template <typename Tell>
+  void work(const Tell& tell_now) {
+    const std::unique_ptr<PartFiller> filler = make_filler_();
+    for (std::size_t number = next_part_++; number < parts_.size() && !is_stopped(number);
+         number = next_part_++) {
+      const auto progress = [&](std::uint64_t more_bytes) -> Result<void> {
+        done_bytes_ += more_bytes;
+        if (Result<void> going_on = tell_now(); !going_on) return stop(0, going_on.error());
+        return is_stopped(number) ? outcome() : Result<void>();
+      };
+      io::FilePart into = writer_.part(parts_[number].range, parts_are_threaded_);
+      Result<void> filled = filler->fill(parts_[number], into, progress);
+      if (filled) filled = into.finish();
+      if (!filled) stop(number, filled.error());
+    }
+  }
+
+  // By the caller's thread only. Who has been told that it goes wrong, or has stopped it, is not
+  // asked again.
+  Result<void> tell() {
+    if (is_stopped(parts_.size())) return {};
+    const std::uint64_t done = done_bytes_;
+    return progress_.tell(done - std::exchange(told_bytes_, done));
+  }
+
+  // Parts before one that failed go on: theirs is the error to tell, if they have any.
+  bool is_stopped(std::size_t number) const { return number >= stopped_from_; }
+
+  Error stop(std::size_t number, const Error& error) {
+    const std::scoped_lock lock(mutex_);
+    if (number < stopped_from_) {
+      error_ = error;
+      stopped_from_ = number;
+    }
+    return error;
+  }
+
+  Result<void> outcome() const {
+    const std::scoped_lock lock(mutex_);
+    return error_ ? Result<void>(*error_) : Result<void>();
+  }
+
+  const io::FileWriter& writer_;
+  const std::span<const ItemsPart> parts_;
+  const MakePartFiller& make_filler_;
+  ProgressTeller& progress_;
+  const std::size_t threads_;
+  const bool parts_are_threaded_;
+
+  std::atomic<std::size_t> next_part_ = 0;
+  std::atomic<std::uint64_t> done_bytes_ = 0;
+  std::atomic<std::size_t> running_others_ = 0;
+  std::atomic<std::size_t> stopped_from_ = std::numeric_limits<std::size_t>::max();
+  std::uint64_t told_bytes_ = 0;
+
+  mutable std::mutex mutex_;  // guards:
+  std::condition_variable changed_;
+  std::optional<Error> error_;  // of the part stopped_from_, or the wish to stop
+};
+
+}  // namespace
+
+std::vector<ItemsPart> parts_of(std::uint64_t begin, std::span<const std::uint64_t> item_ends) {
+  std::vector<ItemsPart> parts;
+  for (std::size_t i = 0; i < item_ends.size(); ++i) {
+    if (parts.empty() || begin - parts.back().range.begin >= kPartBytes)
+      parts.push_back({.first_item = i, .end_item = i, .range = {begin, begin}});
+    begin = item_ends[i];
+    parts.back().end_item = i + 1;
+    parts.back().range.end = begin;
+  }
+  return parts;
+}
+
+Result<void> write_parts(io::FileWriter& writer,
+                         std::span<const ItemsPart> parts,
+                         const MakePartFiller& make_filler,
+                         unsigned jobs,
+                         ProgressTeller& progress) {
+  Result<void> written = PartsWriting(writer, parts, make_filler, jobs, progress).run();
+  if (!written || parts.empty()) return written;
+  return writer.pass_to(parts.back().range.end);
+}
+
+}  // namespace weightmap
