@@ -114,7 +114,7 @@ class Conversion {
 
   // The file itself: what has no place elsewhere, and the index. Returns the digest of that.
   Result<Digest> finish() {
-    Result<io::FileWriter> writer = begin_file(layout_, target_, options_.sync, options_.jobs);
+    Result<io::FileWriter> writer = begin_file(layout_, target_, options_.sync);
     if (!writer) return writer.error();
     auto digests = write_blob(*writer, layout_, bytes_of({}), options_.jobs, progress_);
     if (!digests) return digests.error();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <atomic>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -64,43 +64,40 @@ Result<std::vector<SafetensorsEntry>> entries_of(const WeightFile& file,
   return entries;
 }
 
-// Shared by all threads, by segment: who sets it holds the segment against its digest.
-using ClaimedSegments = std::vector<std::atomic<bool>>;
-
 // Writes the tensors' bytes, each segment held against its digest: on its way where a tensor is all
-// of it, before otherwise.
+// of it, else before the first of its tensors.
 class TensorFiller : public PartFiller {
  public:
   TensorFiller(const WeightFile& file,
                const SegmentDigests& digests,
                const std::vector<std::uint32_t>& tensors,
-               ClaimedSegments& claimed)
-      : file_(file), digests_(digests), tensors_(tensors), claimed_(claimed) {}
+               const std::vector<std::size_t>& firsts)
+      : file_(file), digests_(digests), tensors_(tensors), firsts_(firsts) {}
 
   Result<void> fill(const ItemsPart& part,
                     io::FilePart& into,
                     const PartProgress& progress) override {
     SegmentStream segments(file_, digests_, into, progress);
     for (std::size_t i = part.first_item; i < part.end_item; ++i) {
-      Result<void> written = write(tensors_[i], segments, into, progress);
+      Result<void> written = write(i, segments, into, progress);
       if (!written) return written;
     }
     return {};
   }
 
  private:
-  Result<void> write(std::uint32_t number,
+  Result<void> write(std::size_t place_in_target,
                      SegmentStream& segments,
                      io::FilePart& into,
                      const PartProgress& progress) {
-    const TensorView tensor = file_.tensor(number);
-    const TensorPlace place = file_.place(number);
+    const TensorView tensor = file_.tensor(tensors_[place_in_target]);
+    const TensorPlace place = file_.place(tensors_[place_in_target]);
     if (!place.segment || tensor.element_count() == 0) return {};
     const SegmentInfo segment = file_.segment(*place.segment);
-    const bool is_mine = !claimed_[*place.segment].exchange(true);
+    const bool is_first = firsts_[*place.segment] == place_in_target;
     if (tensor.is_contiguous() && tensor.extent().size() == segment.size_bytes)
       return segments.copy(*place.segment, [](auto) {});
-    Result<void> checked = is_mine ? segments.check(*place.segment) : Result<void>();
+    Result<void> checked = is_first ? segments.check(*place.segment) : Result<void>();
     if (!checked) return checked;
     const std::uint64_t offset = place.offset_bytes - segment.offset_bytes;
     if (tensor.is_contiguous())
@@ -126,7 +123,7 @@ class TensorFiller : public PartFiller {
   const WeightFile& file_;
   const SegmentDigests& digests_;
   const std::vector<std::uint32_t>& tensors_;
-  ClaimedSegments& claimed_;
+  const std::vector<std::size_t>& firsts_;  // by segment
 };
 
 struct Target {
@@ -137,6 +134,17 @@ struct Target {
   std::uint64_t data_bytes() const { return entries.empty() ? 0 : entries.back().end_bytes; }
   std::uint64_t file_bytes() const { return header.size() + data_bytes(); }
 };
+
+// Of each segment, which of these tensors is the first that has bytes of it.
+std::vector<std::size_t> first_tensors(const WeightFile& file,
+                                       const std::vector<std::uint32_t>& tensors) {
+  std::vector<std::size_t> firsts(file.segment_count(), tensors.size());
+  for (std::size_t i = tensors.size(); i-- > 0;) {
+    const auto segment = file.place(tensors[i]).segment;
+    if (segment && file.tensor(tensors[i]).element_count() > 0) firsts[*segment] = i;
+  }
+  return firsts;
+}
 
 std::vector<ItemsPart> tensor_parts(const Target& target) {
   std::vector<std::uint64_t> ends;
@@ -155,11 +163,12 @@ Result<bool> write_file(const WeightFile& file,
   ProgressTeller progress(options.progress, file.path(), target.data_bytes());
   const Result<void> going_on = progress.tell(0);
   if (!going_on) return going_on.error();
-  Result<io::FileWriter> writer = convert::begin_export(path, target.file_bytes(), options);
+  Result<io::FileWriter> writer =
+      io::FileWriter::create(path, {.size_bytes = target.file_bytes(), .sync = options.sync});
   if (!writer) return writer.error();
-  ClaimedSegments claimed(file.segment_count());
+  const std::vector<std::size_t> firsts = first_tensors(file, target.tensors);
   const auto make_filler = [&] {
-    return std::make_unique<TensorFiller>(file, *digests, target.tensors, claimed);
+    return std::make_unique<TensorFiller>(file, *digests, target.tensors, firsts);
   };
   Result<void> written = writer->write(std::as_bytes(std::span(target.header)));
   if (written)

@@ -21,11 +21,4 @@ Result<void> check_export_target(const WeightFile& file,
   return io::check_target(target, rule);
 }
 
-Result<io::FileWriter> begin_export(const std::string& target,
-                                    std::uint64_t size_bytes,
-                                    const ExportOptions& options) {
-  return io::FileWriter::create(
-      target, {.size_bytes = size_bytes, .sync = options.sync, .threaded = options.jobs != 1});
-}
-
 }  // namespace weightmap::convert

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "weightmap/export.h"
 #include "weightmap/result.h"
 #include "weightmap/weight_file.h"
 
-#include "io/file_writer.h"
 #include "io/target_rule.h"
 
 namespace weightmap::convert {
@@ -18,10 +16,5 @@ Result<void> check_export_target(const WeightFile& file,
                                  const std::string& target,
                                  io::TargetRule rule,
                                  const ExportOptions& options);
-
-// Errors: those of io::FileWriter::create.
-Result<io::FileWriter> begin_export(const std::string& target,
-                                    std::uint64_t size_bytes,
-                                    const ExportOptions& options);
 
 }  // namespace weightmap::convert

@@ -140,8 +140,8 @@ Result<bool> write_archive(const WeightFile& file,
   ProgressTeller progress(options.progress, file.path(), archive.data_bytes);
   const Result<void> going_on = progress.tell(0);
   if (!going_on) return going_on.error();
-  Result<io::FileWriter> writer =
-      convert::begin_export(target, archive.layout.file_size_bytes, options);
+  Result<io::FileWriter> writer = io::FileWriter::create(
+      target, {.size_bytes = archive.layout.file_size_bytes, .sync = options.sync});
   if (!writer) return writer.error();
   const auto make_filler = [&] { return std::make_unique<RecordFiller>(file, *digests, archive); };
   Result<void> written =

@@ -203,7 +203,7 @@ Result<std::vector<format::SegmentDigester::Digests>> ShardWriter::write(
     ProgressTeller& progress) {
   // Begun as the target itself: who could not read that should not read its shards, and the next
   // run finds the temporary that a dead one left.
-  Result<io::FileWriter> writer = begin_file(shard.layout, target_, sync_, jobs_);
+  Result<io::FileWriter> writer = begin_file(shard.layout, target_, sync_);
   if (!writer) return writer.error();
   const auto digests = write_blob(*writer, shard.layout, bytes, jobs_, progress);
   if (!digests) return digests.error();

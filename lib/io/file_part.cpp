@@ -95,7 +95,7 @@ Result<void> FilePart::pad_to(std::uint64_t offset) {
 }
 
 Result<void> FilePart::rewrite(std::uint64_t offset, std::span<const std::byte> bytes) {
-  if (!range_fits(offset, bytes.size(), position())) {
+  if (offset < range_.begin || !range_fits(offset, bytes.size(), position())) {
     return wrong_call(concat("cannot overwrite ", bytes.size(), " bytes at ", offset, ", only ",
                              position(), " are written"));
   }
@@ -126,6 +126,7 @@ Result<void> FilePart::finish() {
   Result<void> flushed = flush();
   const std::uint64_t size = range_.end - range_.begin;
   if (flushed && sync_ && size >= kWritebackBytes) output_.start_writeback(range_.begin, size);
+  if (flushed) windows_.add_finished(size);
   return flushed;
 }
 

@@ -47,7 +47,7 @@ class FilePart {
   Result<void> flush();
 
   // The same of the whole range, which the kernel begins to bring to the disk if that is wanted.
-  // REQUIRES: position() is the range's end.
+  // REQUIRES: position() is the range's end; called once.
   Result<void> finish();
 
   // Goes on behind bytes that other parts have written. REQUIRES: these are finished.

@@ -10,12 +10,6 @@
 #include "io/staged_output.h"
 
 namespace weightmap::io {
-namespace {
-
-// From here on a thread gains more than it costs.
-constexpr std::uint64_t kThreadedBytes = 16U << 20U;
-
-}  // namespace
 
 struct FileWriter::State {
   State(std::string target, WriteOptions write_options, std::unique_ptr<StagedOutput> staged)
@@ -24,7 +18,7 @@ struct FileWriter::State {
         output(std::move(staged)),
         windows(*output, options.size_bytes) {
     whole.emplace(path, *output, windows, FilePart::Range{0, options.size_bytes},
-                  behind_options(options.size_bytes >= kThreadedBytes));
+                  WriteBehind::Options{.threaded = false, .sync = options.sync});
   }
 
   std::string path;
@@ -33,10 +27,6 @@ struct FileWriter::State {
   SharedWindows windows;
   std::optional<FilePart> whole;  // as the output
   bool is_published = false;
-
-  WriteBehind::Options behind_options(bool threaded) const {
-    return {.threaded = threaded && options.threaded, .sync = options.sync};
-  }
 
   Error wrong_call(std::string_view what) const {
     return {ErrorCode::kInvalidArgument, concat(path, ": ", what)};
@@ -62,7 +52,6 @@ struct FileWriter::State {
           concat("is not complete, ", whole->position(), " of ", options.size_bytes, " bytes"));
     }
     Result<void> written = whole->flush();
-    if (written && !windows.all_written()) return wrong_call("is not complete, parts are missing");
     if (written && target != path) written = output->retarget(target);
     if (!written) return written;
     Result<void> published = output->publish(options.sync);
@@ -107,11 +96,18 @@ Result<void> FileWriter::rewrite(std::uint64_t offset, std::span<const std::byte
 }
 
 FilePart FileWriter::part(FilePart::Range range, bool threaded) const {
-  return {state_->path, *state_->output, state_->windows, range, state_->behind_options(threaded)};
+  return {state_->path, *state_->output, state_->windows, range,
+          WriteBehind::Options{.threaded = threaded, .sync = state_->options.sync}};
 }
 
 Result<void> FileWriter::pass_to(std::uint64_t offset) {
-  return state_->run([&] { return state_->whole->pass_to(offset); });
+  return state_->run([&]() -> Result<void> {
+    const std::uint64_t expected = offset - state_->whole->position();
+    Result<void> passed = state_->whole->pass_to(offset);
+    if (passed && state_->windows.take_finished_bytes() != expected)
+      return state_->wrong_call("is not complete, parts are missing");
+    return passed;
+  });
 }
 
 Result<void> FileWriter::commit() {

@@ -11,13 +11,13 @@
 
 #include "io/file.h"
 #include "io/file_part.h"
+#include "io/shared_windows.h"
 
 namespace weightmap::io {
 
 struct WriteOptions {
   std::uint64_t size_bytes = 0;  // final size of the file, allocated before the first write
   bool sync = true;              // on the disk before the name appears
-  bool threaded = true;          // may have threads of its own
 };
 
 // Writes a file that appears whole or not at all. Until commit() the target is untouched; a writer
@@ -27,9 +27,7 @@ struct WriteOptions {
 // gets kIo: the second to begin where that can be seen, else the second to commit.
 //
 // Bytes go through staging buffers so that every write(2) ends on a 2 MiB boundary of the file:
-// Linux then keeps the file in 2 MiB folios, which later mappings are served with. In a large file
-// a thread of the writer's writes one while the next is filled: an error of a write may come out of
-// a later call, at last out of commit().
+// Linux then keeps the file in 2 MiB folios, which later mappings are served with.
 //
 // A file that replaces one gets its permissions, another one those that the umask leaves.
 //
@@ -38,7 +36,7 @@ struct WriteOptions {
 // Not safe for use from several threads, which fill parts.
 class FileWriter {
  public:
-  static constexpr std::size_t kWriteBytes = 2U << 20U;
+  static constexpr std::size_t kWriteBytes = SharedWindows::kWindowBytes;
 
   // `target` is the path as the user gave it; a link is followed, so that it stays a link.
   // Errors: kIo, kNotFound (no such directory, a link that leads nowhere), kInvalidArgument (the
@@ -65,15 +63,16 @@ class FileWriter {
   Result<void> pad_to(std::uint64_t offset);
 
   // Overwrites what was written or padded before: the header and index, known last.
-  // REQUIRES: offset + size <= position().
+  // REQUIRES: offset + size <= position(), and where parts wrote them, pass_to() came behind them.
   Result<void> rewrite(std::uint64_t offset, std::span<const std::byte> bytes);
 
-  // A part of the file, from position() or further on, for another thread to fill; whether a thread
-  // of its own writes it. REQUIRES: the writer is not spent before the part is gone. Safe for use
-  // from several threads.
+  // A part of the file, from position() or further on, for another thread to fill; `threaded`: a
+  // thread of its own writes it, while the next bytes are made. REQUIRES: the writer is not spent
+  // before the part is gone. Safe for use from several threads.
   FilePart part(FilePart::Range range, bool threaded) const;
 
-  // Goes on behind parts. REQUIRES: they are finished, and have all bytes from position() to there.
+  // Goes on behind parts that have all bytes from position() to there and are finished, each once;
+  // kInvalidArgument else.
   Result<void> pass_to(std::uint64_t offset);
 
   // Flushes, syncs, gives the file its name in one step, syncs the directory.

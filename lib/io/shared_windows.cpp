@@ -25,9 +25,4 @@ Result<void> SharedWindows::add(std::uint64_t offset, std::span<const std::byte>
   return output_.write_at(begin, {complete.mapped().bytes.get(), size});
 }
 
-bool SharedWindows::all_written() const {
-  const std::scoped_lock lock(mutex_);
-  return windows_.empty();
-}
-
 }  // namespace weightmap::io

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -31,7 +32,9 @@ class SharedWindows {
   // Errors: those of a write. REQUIRES: bytes of one window, each once.
   Result<void> add(std::uint64_t offset, std::span<const std::byte> bytes);
 
-  bool all_written() const;  // of what was begun
+  // Counts bytes of writers that have given all that is theirs; returns those since the last time.
+  void add_finished(std::uint64_t bytes) { finished_bytes_ += bytes; }
+  std::uint64_t take_finished_bytes() { return finished_bytes_.exchange(0); }
 
  private:
   struct Window {

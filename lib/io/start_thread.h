@@ -2,6 +2,8 @@
 #pragma once
 
 #include <csignal>
+#include <exception>
+#include <mutex>
 #include <optional>
 #include <pthread.h>
 #include <system_error>
@@ -39,5 +41,32 @@ std::optional<std::jthread> start_thread(Body body) {
     return std::nullopt;
   }
 }
+
+// The first exception of several threads, kept for the one that waits for them: out of a thread it
+// would end the program.
+class CaughtExceptions {
+ public:
+  // Whether the body came to its end. Safe for use from several threads.
+  template <typename Body>
+  bool run(const Body& body) {
+    try {
+      body();
+      return true;
+    } catch (...) {
+      const std::scoped_lock lock(mutex_);
+      if (!first_) first_ = std::current_exception();
+      return false;
+    }
+  }
+
+  // REQUIRES: the other threads are gone.
+  void rethrow() const {
+    if (first_) std::rethrow_exception(first_);
+  }
+
+ private:
+  std::mutex mutex_;  // guards:
+  std::exception_ptr first_;
+};
 
 }  // namespace weightmap::io

@@ -140,8 +140,8 @@ Result<SaveReport> write_file(const Plan& plan,
   Result<io::FileWriter> writer = begin_file(*layout, target, options.sync);
   if (!writer) return writer.error();
   const auto digests = write_blob(
-      *writer, *layout, [&plan] { return std::make_unique<SegmentMemory>(plan.segments); }, 0,
-      progress);
+      *writer, *layout, [&plan] { return std::make_unique<SegmentMemory>(plan.segments); },
+      options.jobs, progress);
   if (!digests) return digests.error();
   const Result<Digest> digest = finish_file(*writer, plan.content, *layout, *digests, target);
   if (!digest) return digest.error();

@@ -42,10 +42,9 @@ Result<format::Layout> lay_out_file(const format::Content& content, const std::s
 
 Result<io::FileWriter> begin_file(const format::Layout& layout,
                                   const std::string& target,
-                                  bool sync,
-                                  unsigned jobs) {
-  Result<io::FileWriter> writer = io::FileWriter::create(
-      target, {.size_bytes = layout.file_size_bytes, .sync = sync, .threaded = jobs != 1});
+                                  bool sync) {
+  Result<io::FileWriter> writer =
+      io::FileWriter::create(target, {.size_bytes = layout.file_size_bytes, .sync = sync});
   if (!writer) return writer.error();
   const Result<void> reserved = writer->pad_to(layout.header.blob.offset_bytes);
   if (!reserved) return reserved.error();

@@ -36,11 +36,9 @@ Result<void> check_weight_file_target(std::span<const io::File> sources,
 Result<format::Layout> lay_out_file(const format::Content& content, const std::string& where);
 
 // A new file with room for header, index and extras: the next byte written is the blob's first.
-// With one job it is written by the caller's thread alone.
 Result<io::FileWriter> begin_file(const format::Layout& layout,
                                   const std::string& target,
-                                  bool sync,
-                                  unsigned jobs = 0);
+                                  bool sync);
 
 // Tells a caller how far work is.
 class ProgressTeller {

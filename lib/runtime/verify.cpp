@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "format/blob.h"
 #include "format/extras_view.h"
+#include "io/processors.h"
 #include "io/start_thread.h"
 #include "runtime/tensors_in_ranges.h"
 #include "runtime/weight_file_state.h"
@@ -70,8 +71,7 @@ class Verification {
 
  private:
   unsigned thread_count(const VerifyOptions& options) const {
-    const unsigned wanted =
-        options.threads != 0 ? options.threads : std::thread::hardware_concurrency();
+    const unsigned wanted = options.threads != 0 ? options.threads : io::usable_processors();
     const auto useful = static_cast<unsigned>(std::min<std::size_t>(tasks_.size(), 64));
     return std::clamp(wanted, 1U, std::max(useful, 1U));
   }

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "io/processors.h"
 #include "io/start_thread.h"
 
 namespace weightmap {
@@ -20,17 +21,24 @@ namespace {
 
 // Small items are taken together, up to here.
 constexpr std::uint64_t kPartBytes = 8U << 20U;
-// Of all parts: from here on threads gain more than they cost.
+// From here on a thread gains more than it costs.
 constexpr std::uint64_t kThreadedBytes = 16U << 20U;
+// Whoever asks for more gets these.
+constexpr unsigned kMostThreads = 64;
 constexpr std::chrono::milliseconds kTellEvery{50};
 
+std::uint64_t size_of(const io::FilePart::Range& range) {
+  return range.end - range.begin;
+}
+
+std::uint64_t size_of(std::span<const ItemsPart> parts) {
+  return parts.empty() ? 0 : parts.back().range.end - parts.front().range.begin;
+}
+
 std::size_t threads_for(std::span<const ItemsPart> parts, unsigned jobs) {
-  const bool is_small =
-      parts.empty() || parts.back().range.end - parts.front().range.begin < kThreadedBytes;
-  if (is_small) return 1;
-  const unsigned wanted =
-      jobs != 0 ? jobs : std::min(std::thread::hardware_concurrency(), kMostJobs);
-  return std::clamp<std::size_t>(wanted, 1, parts.size());
+  if (size_of(parts) < kThreadedBytes) return 1;
+  const unsigned wanted = jobs != 0 ? jobs : std::min(io::usable_processors(), kMostJobs);
+  return std::min<std::size_t>(std::min(wanted, kMostThreads), parts.size());
 }
 
 class PartsWriting {
@@ -44,28 +52,27 @@ class PartsWriting {
         parts_(parts),
         make_filler_(make_filler),
         progress_(progress),
-        threads_(threads_for(parts, jobs)),
-        // Of one large part the reading alone takes a processor.
-        parts_are_threaded_(jobs != 1 && threads_ == 1) {}
+        jobs_(jobs),
+        threads_(threads_for(parts, jobs)) {}
 
   Result<void> run() {
     {
       std::vector<std::optional<std::jthread>> others;
       for (std::size_t i = 1; i < threads_; ++i)
         others.push_back(start_other());
-      work([this] { return tell(); });
+      work_or_stop([this] { return tell(); });
       while (wait_for_others())
-        if (Result<void> going_on = tell(); !going_on) stop(0, going_on.error());
+        if (!exceptions_.run([this] { tell_or_stop(); })) stop_all();
     }
-    const Result<void> last = tell();
-    return last ? outcome() : last;
+    exceptions_.rethrow();
+    return is_stopped(parts_.size()) ? outcome() : tell();
   }
 
  private:
   std::optional<std::jthread> start_other() {
     running_others_.fetch_add(1);
     auto thread = io::start_thread([this] {
-      work([] { return Result<void>(); });
+      work_or_stop([] { return Result<void>(); });
       end_other();
     });
     if (!thread) end_other();
@@ -85,6 +92,17 @@ class PartsWriting {
     return running_others_ > 0;
   }
 
+  template <typename Tell>
+  void work_or_stop(const Tell& tell_now) {
+    if (!exceptions_.run([&] { work(tell_now); })) stop_all();
+  }
+
+  // A part that alone is more than what is for one thread: its reading takes a processor.
+  bool is_threaded(const ItemsPart& part) const {
+    const std::uint64_t size = size_of(part.range);
+    return jobs_ != 1 && size >= kThreadedBytes && size >= size_of(parts_) / threads_;
+  }
+
   // Part by part, until none is left or an earlier one has failed.
   template <typename Tell>
   void work(const Tell& tell_now) {
@@ -96,19 +114,26 @@ class PartsWriting {
         if (Result<void> going_on = tell_now(); !going_on) return stop(0, going_on.error());
         return is_stopped(number) ? outcome() : Result<void>();
       };
-      io::FilePart into = writer_.part(parts_[number].range, parts_are_threaded_);
+      io::FilePart into = writer_.part(parts_[number].range, is_threaded(parts_[number]));
       Result<void> filled = filler->fill(parts_[number], into, progress);
       if (filled) filled = into.finish();
       if (!filled) stop(number, filled.error());
     }
   }
 
-  // By the caller's thread only. Who has been told that it goes wrong, or has stopped it, is not
-  // asked again.
+  // By the caller's thread only. Who has refused is not asked again.
   Result<void> tell() {
-    if (is_stopped(parts_.size())) return {};
+    if (refused_) return {};
+    refused_ = true;  // also where it throws
     const std::uint64_t done = done_bytes_;
-    return progress_.tell(done - std::exchange(told_bytes_, done));
+    Result<void> going_on = progress_.tell(done - std::exchange(told_bytes_, done));
+    refused_ = !going_on;
+    return going_on;
+  }
+
+  void tell_or_stop() {
+    const Result<void> going_on = tell();
+    if (!going_on) stop(0, going_on.error());
   }
 
   // Parts before one that failed go on: theirs is the error to tell, if they have any.
@@ -123,6 +148,9 @@ class PartsWriting {
     return error;
   }
 
+  // What is said of it is not seen: the exception is thrown instead.
+  void stop_all() { stop(0, Error(ErrorCode::kCancelled, "")); }
+
   Result<void> outcome() const {
     const std::scoped_lock lock(mutex_);
     return error_ ? Result<void>(*error_) : Result<void>();
@@ -132,14 +160,16 @@ class PartsWriting {
   const std::span<const ItemsPart> parts_;
   const MakePartFiller& make_filler_;
   ProgressTeller& progress_;
+  const unsigned jobs_;
   const std::size_t threads_;
-  const bool parts_are_threaded_;
 
   std::atomic<std::size_t> next_part_ = 0;
   std::atomic<std::uint64_t> done_bytes_ = 0;
   std::atomic<std::size_t> running_others_ = 0;
   std::atomic<std::size_t> stopped_from_ = std::numeric_limits<std::size_t>::max();
   std::uint64_t told_bytes_ = 0;
+  bool refused_ = false;
+  io::CaughtExceptions exceptions_;
 
   mutable std::mutex mutex_;  // guards:
   std::condition_variable changed_;

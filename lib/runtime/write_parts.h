@@ -50,9 +50,9 @@ class PartFiller {
 // A filler for one more thread. Called by that thread.
 using MakePartFiller = std::function<std::unique_ptr<PartFiller>()>;
 
-// Has the parts filled, up to `jobs` at the same time (0: as many as there are processors, at most
-// kMostJobs), each with a few MiB of memory, and goes on behind them. Progress is told by the
-// caller's thread.
+// Has the parts filled, up to `jobs` at the same time (0: as many as there are usable processors,
+// at most kMostJobs), each with 4 MiB of memory beside that of its filler, and goes on behind them.
+// Progress is told by the caller's thread, and an exception of any is thrown there.
 // Errors: those of the fillers, of the file, of progress; where several parts fail, those of the
 // first. REQUIRES: the parts follow one another, and no byte behind the first begin is written.
 inline constexpr unsigned kMostJobs = 8;

@@ -301,7 +301,7 @@ TEST_SUITE("convert/jobs") {
       return std::distance(begin(tasks), end(tasks));
     };
     const Prepared prepared;
-    tests::write_file(prepared.dir / "small.pt", checkpoint_of({noise(3 * kMiB), "small"}));
+    tests::write_file(prepared.dir / "small.pt", checkpoint_of({noise(11 * kMiB), "small"}));
     const auto before = threads();
     const auto most_of = [&](const std::string& source, unsigned jobs) {
       auto most = before;
@@ -314,7 +314,7 @@ TEST_SUITE("convert/jobs") {
     };
     CHECK(most_of(prepared.source, 1) == 0);
     CHECK(most_of(prepared.dir / "small.pt", 8) == 0);
-    CHECK(most_of(prepared.source, 3) <= 2);
+    CHECK(most_of(prepared.source, 3) <= 3);  // two, and one that writes the largest segment
     CHECK(threads() == before);
   }
 

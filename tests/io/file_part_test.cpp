@@ -115,18 +115,47 @@ TEST_SUITE("io/file_part") {
 
   TEST_CASE("a file with a part that nobody filled does not get its name") {
     const TempDir dir;
-    const std::string bytes = noise(3 * kMiB);
-    FileWriter writer = writer_of(dir / "out", bytes.size());
-    {
-      FilePart part = writer.part({0, kMiB}, false);
-      fill(part, bytes, {0, kMiB});
+    const std::string bytes = noise(9 * kMiB);
+    // What is missing ends within a window, or is one, or is all; and one part is filled twice.
+    const std::vector<std::vector<FilePart::Range>> lists{
+        {{0, kMiB}, {2 * kMiB, 9 * kMiB}},
+        {{0, 2 * kMiB}, {4 * kMiB, 9 * kMiB}},
+        {},
+        {{0, 4 * kMiB}, {2 * kMiB, 9 * kMiB}},
+    };
+    for (const std::vector<FilePart::Range>& ranges : lists) {
+      FileWriter writer = writer_of(dir / "out", bytes.size());
+      for (const FilePart::Range range : ranges) {
+        FilePart part = writer.part(range, false);
+        fill(part, bytes, range);
+      }
+      const auto refused = writer.pass_to(bytes.size());
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().message() == dir / "out: is not complete, parts are missing");
+      CHECK(writer.commit().error().code() == ErrorCode::kInvalidArgument);
+      CHECK(dir.names().empty());
     }
-    check_done(writer.pass_to(2 * kMiB));
-    check_done(writer.write(bytes_of(bytes).subspan(2 * kMiB)));
-    const auto refused = writer.commit();
-    REQUIRE_FALSE(refused);
-    CHECK(refused.error().message() == dir / "out: is not complete, parts are missing");
-    CHECK(dir.names().empty());
+  }
+
+  TEST_CASE("what is rewritten lies within the part") {
+    const TempDir dir;
+    const std::string bytes = noise(6 * kMiB);
+    FileWriter writer = writer_of(dir / "out", bytes.size());
+    check_done(writer.pad_to(100));
+    {
+      FilePart part = writer.part({100, bytes.size()}, false);
+      check_done(part.pad_to(5 * kMiB));
+      CHECK(part.rewrite(99, bytes_of("1")).error().code() == ErrorCode::kInvalidArgument);
+      CHECK(part.rewrite(5 * kMiB - 1, bytes_of("12")).error().code() ==
+            ErrorCode::kInvalidArgument);
+      check_done(part.rewrite(3 * kMiB, bytes_of(bytes).subspan(3 * kMiB, 2 * kMiB)));
+      check_done(part.write(bytes_of(bytes).subspan(5 * kMiB)));
+      check_done(part.finish());
+    }
+    check_done(writer.pass_to(bytes.size()));
+    check_done(writer.rewrite(0, bytes_of(bytes).first(3 * kMiB)));
+    check_done(writer.commit());
+    CHECK(read_file(dir / "out") == bytes);
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that are large enough to be written by a thread of the writer's.
+// Parts of files that a thread of their own writes.
 #include "io/write_behind.h"
 
 #include <algorithm>
@@ -38,14 +38,24 @@ void check_done(const Result<void>& result) {
   CHECK_MESSAGE(result.has_value(), (result ? "" : result.error().message()));
 }
 
+FilePart whole_of(const FileWriter& writer, std::uint64_t size) {
+  return writer.part({0, size}, true);
+}
+
 // Header and index last, as a conversion does.
 Result<void> write_large(const std::string& target, const std::string& bytes, bool sync = false) {
   auto writer = FileWriter::create(target, {.size_bytes = bytes.size(), .sync = sync});
   if (!writer) return writer.error();
-  Result<void> done = writer->pad_to(100'000);
-  for (std::size_t at = 100'000; done && at < bytes.size(); at += 700'001)
-    done = writer->write(
-        bytes_of(bytes).subspan(at, std::min<std::size_t>(700'001, bytes.size() - at)));
+  Result<void> done;
+  {
+    FilePart part = whole_of(*writer, bytes.size());
+    done = part.pad_to(100'000);
+    for (std::size_t at = 100'000; done && at < bytes.size(); at += 700'001)
+      done = part.write(
+          bytes_of(bytes).subspan(at, std::min<std::size_t>(700'001, bytes.size() - at)));
+    if (done) done = part.finish();
+  }
+  if (done) done = writer->pass_to(bytes.size());
   if (done) done = writer->rewrite(0, bytes_of(bytes).first(100'000));
   return done ? writer->commit() : done;
 }
@@ -72,24 +82,30 @@ TEST_SUITE("io/write_behind") {
         CHECK(writes[i].offset == std::int64_t(i * 2 * kMiB));
         CHECK(writes[i].size == 2 * kMiB);
       }
-      CHECK(writes[18].offset == 0);  // what is rewritten, when all before it is there
-      CHECK(writes[18].size == 100'000);
-      CHECK(writes[19].offset == std::int64_t(36 * kMiB));
+      CHECK(writes[18].offset == std::int64_t(36 * kMiB));
+      CHECK(writes[19].offset == 0);  // what is rewritten, when all before it is there
+      CHECK(writes[19].size == 100'000);
     }
   }
 
-  TEST_CASE("a small file has no thread, a large one ends its own") {
+  TEST_CASE("there is a thread where that is wanted, once there is something to write") {
     const TempDir dir;
     const std::size_t before = threads().size();
-    for (const std::size_t size : {4 * kMiB, 40 * kMiB}) {
-      const std::string half = noise(size / 2);
-      auto writer = FileWriter::create(dir / "out", {.size_bytes = size, .sync = false});
+    const std::string half = noise(4 * kMiB);
+    for (const bool threaded : {false, true}) {
+      auto writer = FileWriter::create(dir / "out", {.size_bytes = 8 * kMiB, .sync = false});
       REQUIRE(writer);
-      check_done(writer->write(bytes_of(half)));
-      CHECK(threads().size() == before + (size == 40 * kMiB ? 1 : 0));
-      check_done(writer->write(bytes_of(half)));
-      check_done(writer->commit());
+      {
+        FilePart part = writer->part({0, 8 * kMiB}, threaded);
+        CHECK(threads().size() == before);
+        check_done(part.write(bytes_of(half)));
+        CHECK(threads().size() == before + (threaded ? 1 : 0));
+        check_done(part.write(bytes_of(half)));
+        check_done(part.finish());
+      }
       CHECK(threads().size() == before);
+      check_done(writer->pass_to(8 * kMiB));
+      check_done(writer->commit());
     }
   }
 
@@ -97,7 +113,8 @@ TEST_SUITE("io/write_behind") {
     const TempDir dir;
     const auto before = threads();
     auto writer = FileWriter::create(dir / "out", {.size_bytes = 64 * kMiB, .sync = false});
-    check_done(writer->write(bytes_of(noise(4 * kMiB))));
+    FilePart part = whole_of(*writer, 64 * kMiB);
+    check_done(part.write(bytes_of(noise(4 * kMiB))));
     const auto blocked_by_thread = [&before] {
       for (const std::filesystem::path& thread : threads()) {
         if (before.contains(thread)) continue;
@@ -151,22 +168,6 @@ TEST_SUITE("io/write_behind") {
     CHECK(dir.names() == std::vector<std::string>{"out"});
   }
 
-  TEST_CASE("after a failure the writer is spent") {
-    const TempDir dir;
-    const CallSeam seam(
-        [](const SeenCall& call) { return Verdict{.error = call.name == "pwrite" ? EIO : 0}; });
-    auto writer = FileWriter::create(dir / "out", {.size_bytes = 64 * kMiB, .sync = false});
-    const std::string piece = noise(4 * kMiB);
-    Result<void> done;
-    for (int i = 0; done && i < 15; ++i)
-      done = writer->write(bytes_of(piece));
-    REQUIRE_FALSE(done);
-    CHECK(done.error().code() == ErrorCode::kIo);
-    CHECK(writer->room(1).empty());
-    CHECK(writer->write(bytes_of(piece)).error().code() == ErrorCode::kInvalidArgument);
-    CHECK(writer->commit().error().code() == ErrorCode::kInvalidArgument);
-  }
-
   TEST_CASE("short and interrupted writes are gone on with") {
     const TempDir dir;
     const std::string bytes = noise(kLarge);
@@ -185,7 +186,8 @@ TEST_SUITE("io/write_behind") {
     const std::size_t before = threads().size();
     {
       auto writer = FileWriter::create(dir / "out", {.size_bytes = 64 * kMiB, .sync = false});
-      check_done(writer->write(bytes_of(noise(21 * kMiB))));
+      FilePart part = whole_of(*writer, 64 * kMiB);
+      check_done(part.write(bytes_of(noise(21 * kMiB))));
     }
     CHECK(threads().size() == before);
     CHECK(dir.names().empty());

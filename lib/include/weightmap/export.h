@@ -68,7 +68,7 @@ Result<ExportReport> export_torch(const WeightFile& file,
 // What safetensors cannot say is refused by name unless options.safetensors says otherwise: ties,
 // strides, values that are no tensors, module versions, tensors without values, quantized, sparse,
 // conjugated ... ones; whether a tensor is a parameter, requires_grad, and how containers nest is
-// not written. Memory: 16 MiB for a tensor that is not in row-major order, of any size.
+// not written. Memory: 16 MiB a job for tensors that are not in row-major order, of any size.
 // Further errors: kInvalidArgument (alignment).
 Result<ExportReport> export_safetensors(const WeightFile& file,
                                         const std::string& target,

@@ -20,8 +20,11 @@ struct SaveOptions {
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
   std::string producer;      // what the file says of who wrote it; empty: this library
+  // How many segments are copied, hashed and written at the same time: as in ConvertOptions.
+  unsigned jobs = 0;
   // Called before there is anything of the target, now and then, and when the last byte is written,
-  // with bytes done and to do; false stops the work: kCancelled, and the target is untouched.
+  // with bytes done and to do, by the caller's thread; false stops the work: kCancelled, and the
+  // target is untouched.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 
