@@ -44,7 +44,8 @@ class SharedWindows {
 
   const StagedOutput& output_;
   const std::uint64_t file_bytes_;
-  mutable std::mutex mutex_;                 // guards:
+  std::atomic<std::uint64_t> finished_bytes_ = 0;
+  std::mutex mutex_;                         // guards:
   std::map<std::uint64_t, Window> windows_;  // by where they begin
 };
 

@@ -8,11 +8,14 @@ import ctypes
 import math
 import mmap
 import os
+import time
 
 MIB = 1 << 20
 LIBC = ctypes.CDLL(None, use_errno=True)
 PIECE = bytearray(8 * MIB)
 MAY_STAY = 0.01  # of a file that was dropped
+LARGE_BYTES = 256 * MIB  # of memory: giving it back and taking it again would be seen
+ROUND_SECONDS = 2.5  # in which free memory is given back
 
 
 class StillCached(Exception):
@@ -31,12 +34,15 @@ def reread(path):
 
 
 def touch_memory(size):
-    """Virtual machines give idle memory back to their host, within seconds, and pay to take it again. Private memory,
-    since huge pages are what the large folios of a file are taken from, and shared memory may have none.
+    """Virtual machines give idle memory back to their host, every two seconds, and pay to take it again. Large memory is
+    held until one such round is over, so that the next one is far when the sample begins. Private memory, since huge
+    pages are what the large folios of a file are taken from, and shared memory may have none.
     """
     block = mmap.mmap(-1, max(size, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     block.madvise(mmap.MADV_HUGEPAGE)
     ctypes.memset(address_of(block), 1, size)
+    if size >= LARGE_BYTES:
+        time.sleep(ROUND_SECONDS)
 
 
 def settle_disk():
