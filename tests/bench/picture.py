@@ -16,7 +16,7 @@ IDLE = "torch imported, nothing loaded"
 COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#e09f3e", "#999999")
 
 SETUP = """
-set terminal pngcairo size 1200,470 font "Sans,11" linewidth 1.5
+set terminal pngcairo noenhanced size 1200,470 font "Sans,11" linewidth 1.5
 set output {picture}
 set multiplot layout 1,2 title "Processes that share one model of {size}" font ",13"
 set logscale x 2
