@@ -321,10 +321,11 @@ TEST_SUITE("convert/jobs") {
   TEST_CASE("every number of jobs exports the same files, which convert to what they came from") {
     const Prepared prepared;
     const WeightFile file = converted(prepared.source, prepared.target, {.sync = false, .jobs = 1});
-    for (const auto& [name, run] : kExports) {
-      CAPTURE(name);
-      const std::string one = prepared.dir / ("one" + name);
-      const std::string many = prepared.dir / ("many" + name);
+    for (const std::pair<std::string, Export>& exported : kExports) {
+      CAPTURE(exported.first);
+      const Export run = exported.second;
+      const std::string one = prepared.dir / ("one" + exported.first);
+      const std::string many = prepared.dir / ("many" + exported.first);
       REQUIRE(run(file, one, {.sync = false, .jobs = 1}));
       const WeightFile again = converted(one, prepared.dir / "again.wmap");
       for (std::size_t i = 0; i < prepared.storages.size(); ++i)
