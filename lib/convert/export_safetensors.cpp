@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -28,16 +27,6 @@ using convert::SegmentDigests;
 using convert::SegmentStream;
 
 constexpr std::uint32_t kLeastAlignmentBytes = 8;
-constexpr std::uint32_t kMostAlignmentBytes = 2U << 20U;
-
-Result<void> check_header_alignment(std::uint32_t bytes) {
-  if (std::has_single_bit(bytes) && bytes >= kLeastAlignmentBytes && bytes <= kMostAlignmentBytes) {
-    return {};
-  }
-  return Error(ErrorCode::kInvalidArgument,
-               concat("an alignment is a power of two from ", kLeastAlignmentBytes, " to ",
-                      kMostAlignmentBytes, ", not ", bytes));
-}
 
 // Entries one behind the other. Errors: kUnsupported for more bytes than a file can have.
 Result<std::vector<SafetensorsEntry>> entries_of(const WeightFile& file,
@@ -153,29 +142,17 @@ std::vector<ItemsPart> tensor_parts(const Target& target) {
   return parts_of(target.header.size(), ends);
 }
 
-// Whether all of it was held against digests.
-Result<bool> write_file(const WeightFile& file,
+Result<void> write_file(const WeightFile& file,
                         const Target& target,
-                        const std::string& path,
-                        const ExportOptions& options) {
-  const Result<SegmentDigests> digests = SegmentDigests::of(file);
-  if (!digests) return digests.error();
-  ProgressTeller progress(options.progress, file.path(), target.data_bytes());
-  const Result<void> going_on = progress.tell(0);
-  if (!going_on) return going_on.error();
-  Result<io::FileWriter> writer =
-      io::FileWriter::create(path, {.size_bytes = target.file_bytes(), .sync = options.sync});
-  if (!writer) return writer.error();
+                        const ExportOptions& options,
+                        const convert::ExportedFile& into) {
   const std::vector<std::size_t> firsts = first_tensors(file, target.tensors);
   const auto make_filler = [&] {
-    return std::make_unique<TensorFiller>(file, *digests, target.tensors, firsts);
+    return std::make_unique<TensorFiller>(file, into.digests, target.tensors, firsts);
   };
-  Result<void> written = writer->write(std::as_bytes(std::span(target.header)));
-  if (written)
-    written = write_parts(*writer, tensor_parts(target), make_filler, options.jobs, progress);
-  if (written) written = writer->commit();
-  if (!written) return written.error();
-  return digests->all_checked();
+  Result<void> begun = into.writer.write(std::as_bytes(std::span(target.header)));
+  if (!begun) return begun;
+  return write_parts(into.writer, tensor_parts(target), make_filler, options.jobs, into.progress);
 }
 
 }  // namespace
@@ -183,7 +160,7 @@ Result<bool> write_file(const WeightFile& file,
 Result<ExportReport> export_safetensors(const WeightFile& file,
                                         const std::string& target,
                                         const ExportOptions& options) {
-  Result<void> ready = check_header_alignment(options.safetensors.alignment_bytes);
+  Result<void> ready = check_alignment(options.safetensors.alignment_bytes, kLeastAlignmentBytes);
   if (ready) {
     ready = convert::check_export_target(
         file, target, {.kind = "a safetensors file", .is_kind = io::is_safetensors}, options);
@@ -202,7 +179,9 @@ Result<ExportReport> export_safetensors(const WeightFile& file,
   const Target written{.tensors = std::move(plan->tensors),
                        .entries = std::move(*entries),
                        .header = std::move(*header)};
-  const Result<bool> all_checked = write_file(file, written, target, options);
+  const Result<bool> all_checked = convert::write_export(
+      file, target, options, {.file = written.file_bytes(), .data = written.data_bytes()},
+      [&](const convert::ExportedFile& into) { return write_file(file, written, options, into); });
   if (!all_checked) return all_checked.error();
   return ExportReport{.tensor_count = static_cast<std::uint32_t>(written.entries.size()),
                       .data_bytes = written.data_bytes(),

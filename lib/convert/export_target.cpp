@@ -21,4 +21,23 @@ Result<void> check_export_target(const WeightFile& file,
   return io::check_target(target, rule);
 }
 
+Result<bool> write_export(const WeightFile& file,
+                          const std::string& target,
+                          const ExportOptions& options,
+                          ExportedBytes sizes,
+                          const std::function<Result<void>(const ExportedFile&)>& fill) {
+  const Result<SegmentDigests> digests = SegmentDigests::of(file);
+  if (!digests) return digests.error();
+  ProgressTeller progress(options.progress, file.path(), sizes.data);
+  const Result<void> going_on = progress.tell(0);
+  if (!going_on) return going_on.error();
+  Result<io::FileWriter> writer =
+      io::FileWriter::create(target, {.size_bytes = sizes.file, .sync = options.sync});
+  if (!writer) return writer.error();
+  Result<void> written = fill({*writer, *digests, progress});
+  if (written) written = writer->commit();
+  if (!written) return written.error();
+  return digests->all_checked();
+}
+
 }  // namespace weightmap::convert

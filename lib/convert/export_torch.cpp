@@ -130,26 +130,16 @@ std::vector<ItemsPart> record_parts(const ZipLayout& layout) {
   return parts_of(0, ends);
 }
 
-// Whether all of it was held against digests.
-Result<bool> write_archive(const WeightFile& file,
+Result<void> write_archive(const WeightFile& file,
                            Archive& archive,
-                           const std::string& target,
-                           const ExportOptions& options) {
-  const Result<SegmentDigests> digests = SegmentDigests::of(file);
-  if (!digests) return digests.error();
-  ProgressTeller progress(options.progress, file.path(), archive.data_bytes);
-  const Result<void> going_on = progress.tell(0);
-  if (!going_on) return going_on.error();
-  Result<io::FileWriter> writer = io::FileWriter::create(
-      target, {.size_bytes = archive.layout.file_size_bytes, .sync = options.sync});
-  if (!writer) return writer.error();
-  const auto make_filler = [&] { return std::make_unique<RecordFiller>(file, *digests, archive); };
-  Result<void> written =
-      write_parts(*writer, record_parts(archive.layout), make_filler, options.jobs, progress);
-  if (written) written = writer->write(bytes_of(convert::zip_directory(archive.layout)));
-  if (written) written = writer->commit();
-  if (!written) return written.error();
-  return digests->all_checked();
+                           const ExportOptions& options,
+                           const convert::ExportedFile& into) {
+  const auto make_filler = [&] {
+    return std::make_unique<RecordFiller>(file, into.digests, archive);
+  };
+  Result<void> written = write_parts(into.writer, record_parts(archive.layout), make_filler,
+                                     options.jobs, into.progress);
+  return written ? into.writer.write(bytes_of(convert::zip_directory(archive.layout))) : written;
 }
 
 Result<TorchPickle> make_pickle(const WeightFile& file,
@@ -183,7 +173,11 @@ Result<ExportReport> export_torch(const WeightFile& file,
   Archive archive = lay_out(file, records_of(std::move(*pickle)));
   report.data_bytes = archive.data_bytes;
   report.file_bytes = archive.layout.file_size_bytes;
-  const Result<bool> all_checked = write_archive(file, archive, target, options);
+  const Result<bool> all_checked = convert::write_export(
+      file, target, options, {.file = report.file_bytes, .data = report.data_bytes},
+      [&](const convert::ExportedFile& into) {
+        return write_archive(file, archive, options, into);
+      });
   if (!all_checked) return all_checked.error();
   report.checked = *all_checked;
   return report;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/target_file.h"
 
-#include <bit>
 #include <numeric>
 #include <utility>
 
@@ -14,13 +13,10 @@ std::string_view producer_name() {
   return "weightmap " WEIGHTMAP_VERSION;
 }
 
-Result<void> check_alignment(std::uint32_t alignment_bytes) {
-  if (std::has_single_bit(alignment_bytes) && alignment_bytes >= format::kMinAlignmentBytes &&
-      alignment_bytes <= format::kMaxAlignmentBytes) {
-    return {};
-  }
+Result<void> check_alignment(std::uint32_t alignment_bytes, std::uint32_t least_bytes) {
+  if (format::is_alignment(alignment_bytes, least_bytes)) return {};
   return Error(ErrorCode::kInvalidArgument,
-               concat("an alignment is a power of two from ", format::kMinAlignmentBytes, " to ",
+               concat("an alignment is a power of two from ", least_bytes, " to ",
                       format::kMaxAlignmentBytes, ", not ", alignment_bytes));
 }
 

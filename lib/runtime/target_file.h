@@ -22,8 +22,9 @@ namespace weightmap {
 // What a weight file says of who wrote it: "weightmap 1.2.3".
 std::string_view producer_name();
 
-// Error: kInvalidArgument.
-Result<void> check_alignment(std::uint32_t alignment_bytes);
+// Whether it is a power of two, from the least to 2 MiB. Error: kInvalidArgument.
+Result<void> check_alignment(std::uint32_t alignment_bytes,
+                             std::uint32_t least_bytes = format::kMinAlignmentBytes);
 
 // A target that exists must be a weight file, or the caller's wish; never one of the sources.
 // Errors: kExists, kInvalidArgument, kIo. Messages begin with the target.
