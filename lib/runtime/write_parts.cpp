@@ -70,18 +70,18 @@ class PartsWriting {
 
  private:
   std::optional<std::jthread> start_other() {
-    running_others_.fetch_add(1);
+    count_others(1);
     auto thread = io::start_thread([this] {
       work_or_stop([] { return Result<void>(); });
-      end_other();
+      count_others(-1);
     });
-    if (!thread) end_other();
+    if (!thread) count_others(-1);
     return thread;
   }
 
-  void end_other() {
+  void count_others(int more) {
     const std::scoped_lock lock(mutex_);
-    running_others_.fetch_sub(1);
+    running_others_ += more;
     changed_.notify_all();
   }
 
@@ -165,7 +165,6 @@ class PartsWriting {
 
   std::atomic<std::size_t> next_part_ = 0;
   std::atomic<std::uint64_t> done_bytes_ = 0;
-  std::atomic<std::size_t> running_others_ = 0;
   std::atomic<std::size_t> stopped_from_ = std::numeric_limits<std::size_t>::max();
   std::uint64_t told_bytes_ = 0;
   bool refused_ = false;
@@ -173,6 +172,7 @@ class PartsWriting {
 
   mutable std::mutex mutex_;  // guards:
   std::condition_variable changed_;
+  int running_others_ = 0;
   std::optional<Error> error_;  // of the part stopped_from_, or the wish to stop
 };
 
