@@ -9,9 +9,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
-#include <sys/resource.h>
 #include <thread>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -286,9 +284,7 @@ TEST_SUITE("convert/jobs") {
     converted(prepared.source, prepared.dir / "one.wmap", {.sync = false, .jobs = 1});
     std::filesystem::permissions(prepared.dir.path(), std::filesystem::perms::all);
     CHECK(tests::exited_well(tests::in_child([&] {
-      const rlimit none{.rlim_cur = 0, .rlim_max = 0};
-      if (::setrlimit(RLIMIT_NPROC, &none) != 0) return false;
-      if (::getuid() == 0 && ::setuid(65'534) != 0) return false;  // root may all the same
+      if (!tests::give_up_threads()) return false;
       return convert_checkpoint(prepared.source, prepared.target, {.sync = false, .jobs = 8})
           .has_value();
     })));
@@ -296,17 +292,13 @@ TEST_SUITE("convert/jobs") {
   }
 
   TEST_CASE("one job has no thread, and a small file has none either") {
-    const auto threads = [] {
-      const std::filesystem::directory_iterator tasks("/proc/self/task");
-      return std::distance(begin(tasks), end(tasks));
-    };
     const Prepared prepared;
     tests::write_file(prepared.dir / "small.pt", checkpoint_of({noise(11 * kMiB), "small"}));
-    const auto before = threads();
+    const std::size_t before = tests::threads().size();
     const auto most_of = [&](const std::string& source, unsigned jobs) {
       auto most = before;
       const auto look = [&](std::uint64_t, std::uint64_t) {
-        most = std::max(most, threads());
+        most = std::max(most, tests::threads().size());
         return true;
       };
       converted(source, prepared.target, {.sync = false, .jobs = jobs, .progress = look});
@@ -315,7 +307,7 @@ TEST_SUITE("convert/jobs") {
     CHECK(most_of(prepared.source, 1) == 0);
     CHECK(most_of(prepared.dir / "small.pt", 8) == 0);
     CHECK(most_of(prepared.source, 3) <= 3);  // two, and one that writes the largest segment
-    CHECK(threads() == before);
+    CHECK(tests::threads().size() == before);
   }
 
   TEST_CASE("every number of jobs exports the same files, which convert to what they came from") {

@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include "io/call_seam.h"
+#include "io/checked_writer.h"
 #include "io/file_writer.h"
 #include "support/file_bytes.h"
 #include "support/temp_dir.h"
@@ -20,21 +21,13 @@ namespace {
 
 using tests::bytes_of;
 using tests::CallSeam;
+using tests::check_done;
 using tests::noise;
 using tests::read_file;
 using tests::TempDir;
+using tests::writer_of;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20U;
-
-void check_done(const Result<void>& result) {
-  CHECK_MESSAGE(result.has_value(), (result ? "" : result.error().message()));
-}
-
-FileWriter writer_of(const std::string& target, std::uint64_t size) {
-  auto writer = FileWriter::create(target, {.size_bytes = size, .sync = false});
-  REQUIRE(writer);
-  return std::move(*writer);
-}
 
 // In pieces of a size that divides nothing.
 void fill(FilePart& part, const std::string& bytes, FilePart::Range range) {

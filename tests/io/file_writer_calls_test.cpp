@@ -13,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include "io/call_seam.h"
+#include "io/checked_writer.h"
 #include "io/file_writer.h"
 #include "io/writer_scenario.h"
 #include "support/file_bytes.h"
@@ -24,6 +25,7 @@ namespace {
 
 using tests::bytes_of;
 using tests::CallSeam;
+using tests::check_done;
 using tests::kernel_of;
 using tests::kScenarios;
 using tests::kTarget;
@@ -35,20 +37,11 @@ using tests::SeenCall;
 using tests::TempDir;
 using tests::Verdict;
 using tests::write_all;
+using tests::writer_of;
 
 using Names = std::vector<std::string>;
 
 constexpr std::size_t kStep = FileWriter::kWriteBytes;
-
-FileWriter writer_of(const std::string& target, std::uint64_t size, bool sync = false) {
-  auto writer = FileWriter::create(target, {.size_bytes = size, .sync = sync});
-  REQUIRE_MESSAGE(writer.has_value(), writer.error().message());
-  return std::move(*writer);
-}
-
-void check_done(const Result<void>& done) {
-  REQUIRE_MESSAGE(done.has_value(), done.error().message());
-}
 
 mode_t mode_of(const std::string& path) {
   struct stat status {};

@@ -6,15 +6,13 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
-#include <set>
 #include <string>
-#include <sys/resource.h>
-#include <unistd.h>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "io/call_seam.h"
+#include "io/checked_writer.h"
 #include "io/file_writer.h"
 #include "support/file_bytes.h"
 #include "support/process.h"
@@ -25,18 +23,16 @@ namespace {
 
 using tests::bytes_of;
 using tests::CallSeam;
+using tests::check_done;
 using tests::noise;
 using tests::read_file;
 using tests::SeenCall;
 using tests::TempDir;
+using tests::threads;
 using tests::Verdict;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20U;
 constexpr std::size_t kLarge = 37 * kMiB + 4'321;
-
-void check_done(const Result<void>& result) {
-  CHECK_MESSAGE(result.has_value(), (result ? "" : result.error().message()));
-}
 
 FilePart whole_of(const FileWriter& writer, std::uint64_t size) {
   return writer.part({0, size}, true);
@@ -58,12 +54,6 @@ Result<void> write_large(const std::string& target, const std::string& bytes, bo
   if (done) done = writer->pass_to(bytes.size());
   if (done) done = writer->rewrite(0, bytes_of(bytes).first(100'000));
   return done ? writer->commit() : done;
-}
-
-// Their directories in /proc.
-std::set<std::filesystem::path> threads() {
-  const std::filesystem::directory_iterator tasks("/proc/self/task");
-  return {begin(tasks), end(tasks)};
 }
 
 }  // namespace
@@ -137,9 +127,7 @@ TEST_SUITE("io/write_behind") {
     std::filesystem::permissions(dir.path(), std::filesystem::perms::all);
     const std::string bytes = noise(kLarge);
     CHECK(tests::exited_well(tests::in_child([&] {
-      const rlimit none{.rlim_cur = 0, .rlim_max = 0};
-      if (::setrlimit(RLIMIT_NPROC, &none) != 0) return false;
-      if (::getuid() == 0 && ::setuid(65'534) != 0) return false;  // root may all the same
+      if (!tests::give_up_threads()) return false;
       return write_large(dir / "out", bytes).has_value();
     })));
     CHECK(read_file(dir / "out") == bytes);

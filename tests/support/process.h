@@ -8,9 +8,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,6 +97,19 @@ inline bool is_installed(const std::string& program) {
 inline std::size_t open_descriptors() {
   const std::filesystem::directory_iterator entries("/proc/self/fd");
   return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+// From now on this process gets no further thread. For a child, which is nobody afterwards: root
+// would get them all the same.
+inline bool give_up_threads() {
+  const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+  return ::setrlimit(RLIMIT_NPROC, &none) == 0 && (::getuid() != 0 || ::setuid(65'534) == 0);
+}
+
+// The directories in /proc of this process's threads.
+inline std::set<std::filesystem::path> threads() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return {begin(tasks), end(tasks)};
 }
 
 }  // namespace weightmap::tests
