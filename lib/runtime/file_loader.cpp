@@ -225,10 +225,13 @@ void FileLoader::point(const Row& row, const WeightFile::State& state) {
 
 // A home is told what to keep open for a run of its slots. Whether it is to look for what it keeps
 // open for nothing: not when these are all that it has.
-bool FileLoader::end_run(SlotHome* home, std::span<const Row> run, const WeightFile& file) {
-  if (home == nullptr || !home->keep_open(file)) return false;
-  if (!has_all_slots(*home, run)) return true;
-  home->keep_only(file);
+bool FileLoader::end_run(std::span<const Row> rows,
+                         std::uint32_t begin,
+                         const Run& run,
+                         const WeightFile& file) {
+  if (run.home == nullptr || !run.home->keep_open(file)) return false;
+  if (!has_all_slots(rows, begin, run)) return true;
+  run.home->keep_only(file);
   return false;
 }
 
@@ -236,14 +239,14 @@ bool FileLoader::end_run(SlotHome* home, std::span<const Row> run, const WeightF
 void FileLoader::point_slots() {
   const std::span<const Row> rows = report_.rows_;
   bool may_have_unused = false;
-  for (std::size_t i = 0, begin = 0; i < rows.size(); ++i) {
+  for (std::uint32_t i = 0, begin = 0; i < rows.size(); ++i) {
     prefetch_ahead(rows, i);
     point(rows[i], state_);
     const bool goes_on = i + 1 < rows.size() && rows[i + 1].slot->home_ == rows[i].slot->home_;
     if (goes_on) continue;
-    const auto run = rows.subspan(begin, i + 1 - begin);
-    if (end_run(rows[i].slot->home_.get(), run, file_)) may_have_unused = true;
-    begin = i + 1;
+    const Run run{.home = rows[i].slot->home_.get(), .end = i + 1};
+    if (end_run(rows, begin, run, file_)) may_have_unused = true;
+    begin = run.end;
   }
   if (may_have_unused) let_go_of_unused(rows);
 }
@@ -283,25 +286,18 @@ std::vector<FileLoader::Run> FileLoader::runs_of(std::span<const Row> rows) {
   }
   std::uint32_t begin = 0;
   for (Run& run : runs) {
-    if (run.home != nullptr)
-      run.is_whole = has_all_slots(*run.home, rows.subspan(begin, run.end - begin));
+    if (run.home != nullptr) run.is_whole = has_all_slots(rows, begin, run);
     begin = run.end;
   }
   return runs;
 }
 
-// Those that are none need nothing. The rows are in the order in which the module has its slots.
-// Without the module nobody knows.
-bool FileLoader::has_all_slots(const SlotHome& home, std::span<const Row> rows) {
-  if (home.module() == nullptr) return false;
-  auto row = rows.begin();
-  for (const Module::NamedSlot& named : home.module()->own_slots()) {
-    if (named.slot == nullptr) continue;
-    row = std::ranges::find(row, rows.end(), named.slot, &Row::slot);
-    if (row == rows.end()) return false;
-    ++row;
-  }
-  return true;
+// Each slot counts once: under several names it remembers the last of its rows.
+bool FileLoader::has_all_slots(std::span<const Row> rows, std::uint32_t begin, const Run& run) {
+  std::size_t count = 0;
+  for (std::uint32_t i = begin; i < run.end; ++i)
+    count += rows[i].slot->row_ == i ? 1 : 0;
+  return count == run.home->slot_count();
 }
 
 }  // namespace weightmap

@@ -35,7 +35,7 @@ class FileLoader final : public Loader {
   struct Run {
     SlotHome* home = nullptr;  // null: with none
     std::uint32_t end = 0;     // after the last row
-    bool is_whole = false;     // all slots of the module are among them
+    bool is_whole = false;     // all slots of that home are among them
   };
   // The same, prepared: points the slots of the rows at their tensors in the file, run by run.
   // REQUIRES: they fit.
@@ -50,8 +50,11 @@ class FileLoader final : public Loader {
   TensorView tensor(std::uint32_t source) const override { return file_.tensor(source); }
   std::string_view key(std::uint32_t source) const override;
   void point_slots() override;
-  static bool end_run(SlotHome* home, std::span<const Row> run, const WeightFile& file);
-  static bool has_all_slots(const SlotHome& home, std::span<const Row> rows);
+  static bool end_run(std::span<const Row> rows,
+                      std::uint32_t begin,
+                      const Run& run,
+                      const WeightFile& file);
+  static bool has_all_slots(std::span<const Row> rows, std::uint32_t begin, const Run& run);
   void prefetch_ahead(std::span<const Row> rows, std::size_t at) const;
   static void point(const Row& row, const WeightFile::State& state);
   LoadFacts facts() const override;

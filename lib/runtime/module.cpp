@@ -130,6 +130,7 @@ void Module::take_home(Slot* slot) {
   if (slot == nullptr || slot->home_ != nullptr) return;
   if (home_ == nullptr) home_ = std::make_shared<SlotHome>(*this);
   slot->home_ = home_;
+  home_->add_slot();
 }
 
 }  // namespace weightmap

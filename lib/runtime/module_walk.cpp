@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/prefetch.h"
 #include "base/text.h"
 
 namespace weightmap {
@@ -14,10 +15,20 @@ constexpr std::size_t kShallow = 32;
 // Enough for most, so that the number of allocations is not that of the modules.
 constexpr std::size_t kUsualPrefixBytes = 128;
 
-// Modules lie anywhere: the next one's memory is asked for while this one is looked at.
-void prefetch(const Module* module) {
-  __builtin_prefetch(module);
-  __builtin_prefetch(reinterpret_cast<const std::byte*>(module) + 64);
+// Modules lie anywhere. The memory of those that come is asked for while others are looked at: of
+// modules first, then, when these are there, of the lists that they have.
+constexpr std::size_t kModulesAhead = 8;
+constexpr std::size_t kListsAhead = 2;
+
+void prefetch_module(std::span<const Module::NamedModule> siblings, std::size_t number) {
+  if (number >= siblings.size() || siblings[number].module == nullptr) return;
+  prefetch_object(*siblings[number].module);
+}
+
+void prefetch_lists(std::span<const Module::NamedModule> siblings, std::size_t number) {
+  if (number >= siblings.size() || siblings[number].module == nullptr) return;
+  __builtin_prefetch(siblings[number].module->own_slots().data());
+  __builtin_prefetch(siblings[number].module->own_children().data());
 }
 
 }  // namespace
@@ -38,7 +49,8 @@ bool ModuleWalk::step() {
   const auto children = visit.module->own_children();
   while (visit.next_child < children.size()) {
     const Module::NamedModule& child = children[visit.next_child++];
-    if (visit.next_child < children.size()) prefetch(children[visit.next_child].module);
+    prefetch_module(children, visit.next_child - 1 + kModulesAhead);
+    prefetch_lists(children, visit.next_child - 1 + kListsAhead);
     if (enter_child(child)) return true;
   }
   pop();
@@ -72,6 +84,8 @@ bool ModuleWalk::is_on_path(const Module* module) const {
 void ModuleWalk::push(Module& module) {
   if (path_.size() >= kShallow) deep_.insert(&module);
   path_.push_back({.module = &module, .prefix_size = prefix_.size()});
+  for (std::size_t child = 0; child < kModulesAhead; ++child)
+    prefetch_module(module.own_children(), child);
 }
 
 void ModuleWalk::pop() {

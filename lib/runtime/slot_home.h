@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <vector>
 
@@ -15,6 +16,9 @@ namespace weightmap {
 class SlotHome {
  public:
   explicit SlotHome(const Module& module) : module_(&module) {}
+
+  void add_slot() { ++slot_count_; }
+  std::size_t slot_count() const { return slot_count_; }
 
   void forget_module() { module_ = nullptr; }
 
@@ -44,6 +48,7 @@ class SlotHome {
   bool points_into(const WeightFile& file) const;
 
   const Module* module_;
+  std::size_t slot_count_ = 0;
   bool may_have_unused_ = false;
   std::optional<WeightFile> file_;    // of the last bind
   std::optional<WeightFile> before_;  // of the one before: that there are more is rare

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -146,9 +145,6 @@ class Module {
 
   // What a bind looks at stands together: a model has many modules, anywhere in memory.
   std::vector<NamedSlot> slots_;  // parameters, then buffers
-  // The mappings that this module's own slots point into: that of the last bind, and earlier ones.
-  std::optional<WeightFile> source_;
-  std::unique_ptr<std::vector<WeightFile>> older_sources_;  // null: none
   std::vector<NamedModule> children_;
   std::shared_ptr<Hooks> hooks_;  // null in most modules
   std::vector<std::string> registration_errors_;
