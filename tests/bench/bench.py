@@ -9,7 +9,7 @@ from contestants import Contestant, Printed, Process, Server, Torch
 from inputs import MATRIX_BYTES, Inputs
 
 GIB = 1 << 30
-QUICK_SHARE = 0.125  # of the large files
+QUICK_SHARE = 1 / 32  # of the large files
 
 
 class Bench:

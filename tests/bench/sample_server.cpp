@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
-#include <map>
 #include <string>
 
 namespace weightmap::bench {
@@ -15,8 +14,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-constexpr double kSampleSeconds = 0.003;
+constexpr double kSampleSeconds = 0.03;
 constexpr std::size_t kMostRuns = 1'000;
+
+struct Sample {
+  double first = 0;  // seconds, with the processor's caches as whatever went before left them
+  double mean = 0;   // of the runs after it
+};
 
 double seconds_of(const Contestant& contestant, std::size_t runs) {
   const auto begin = Clock::now();
@@ -25,30 +29,17 @@ double seconds_of(const Contestant& contestant, std::size_t runs) {
   return Seconds(Clock::now() - begin).count() / static_cast<double>(runs);
 }
 
-// Measured once warm: the first run of all pays for what no other will.
-std::size_t runs_of(const Contestant& contestant) {
-  contestant.run();
-  const double once = seconds_of(contestant, 1);
-  return std::clamp<std::size_t>(static_cast<std::size_t>(kSampleSeconds / once), 1, kMostRuns);
+Sample take(const Contestant& contestant) {
+  const double first = seconds_of(contestant, 1);
+  const auto runs = static_cast<std::size_t>(kSampleSeconds / first);
+  return {first, seconds_of(contestant, std::clamp<std::size_t>(runs, 1, kMostRuns))};
 }
 
-// What a sample needs to know from one request to the next.
-class Sampler {
- public:
-  explicit Sampler(const std::vector<Contestant>& contestants) : contestants_(contestants) {}
-
-  double take(const std::string& name) {
-    const auto found = std::ranges::find(contestants_, name, &Contestant::name);
-    require(found != contestants_.end(), "no such contestant");
-    std::size_t& runs = runs_[name];
-    if (runs == 0) runs = runs_of(*found);
-    return seconds_of(*found, runs);
-  }
-
- private:
-  const std::vector<Contestant>& contestants_;
-  std::map<std::string, std::size_t> runs_;
-};
+Sample take(const std::vector<Contestant>& contestants, const std::string& name) {
+  const auto found = std::ranges::find(contestants, name, &Contestant::name);
+  require(found != contestants.end(), "no such contestant");
+  return take(*found);
+}
 
 void print_error(std::string text) {
   std::ranges::replace_if(
@@ -59,10 +50,12 @@ void print_error(std::string text) {
 }  // namespace
 
 void serve_samples(const std::vector<Contestant>& contestants, std::size_t per) {
-  Sampler sampler(contestants);
+  const auto divisor = static_cast<double>(per);
   for (std::string name; std::getline(std::cin, name);) {
     try {
-      std::printf("{\"seconds\": %.12g}\n", sampler.take(name) / static_cast<double>(per));
+      const Sample sample = take(contestants, name);
+      std::printf("{\"seconds\": %.12g, \"first_us\": %.6g}\n", sample.mean / divisor,
+                  sample.first * 1e6 / divisor);
     } catch (const std::exception& failure) {
       print_error(failure.what());
     }
