@@ -31,6 +31,16 @@ void prefetch_lists(std::span<const Module::NamedModule> siblings, std::size_t n
   __builtin_prefetch(siblings[number].module->own_children().data());
 }
 
+void prefetch_children(const Module& module) {
+  for (std::size_t child = 0; child < kModulesAhead; ++child)
+    prefetch_module(module.own_children(), child);
+}
+
+void prefetch_family(std::span<const Module::NamedModule> siblings, std::size_t number) {
+  if (number < siblings.size() && siblings[number].module != nullptr)
+    prefetch_children(*siblings[number].module);
+}
+
 }  // namespace
 
 ModuleWalk::ModuleWalk(Module& root, std::string prefix) : prefix_(std::move(prefix)) {
@@ -51,6 +61,7 @@ bool ModuleWalk::step() {
     const Module::NamedModule& child = children[visit.next_child++];
     prefetch_module(children, visit.next_child - 1 + kModulesAhead);
     prefetch_lists(children, visit.next_child - 1 + kListsAhead);
+    prefetch_family(children, visit.next_child);
     if (enter_child(child)) return true;
   }
   pop();
@@ -84,8 +95,7 @@ bool ModuleWalk::is_on_path(const Module* module) const {
 void ModuleWalk::push(Module& module) {
   if (path_.size() >= kShallow) deep_.insert(&module);
   path_.push_back({.module = &module, .prefix_size = prefix_.size()});
-  for (std::size_t child = 0; child < kModulesAhead; ++child)
-    prefetch_module(module.own_children(), child);
+  prefetch_children(module);
 }
 
 void ModuleWalk::pop() {
