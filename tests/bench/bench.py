@@ -16,7 +16,7 @@ class Bench:
     def __init__(self, build, torch_python, options, log):
         self.build, self.log, self.is_quick = build, log, options.quick
         self.is_trial = options.scale != 1
-        self.rounds = options.rounds or (7 if options.quick else 11)
+        self.rounds = options.rounds or 7
         self.patience = 20 if options.quick else 120
         self.count_scale, self.byte_scale = options.scale, options.scale * (QUICK_SHARE if options.quick else 1)
         self.is_scaled = self.byte_scale != 1

@@ -59,23 +59,26 @@ def plotted(cells, names, value):
     return "\n".join(["plot " + ", ".join(lines), *data])
 
 
-def script(cells, size, picture):
+def script(cells, size, path):
     names = list(dict.fromkeys(cell["contestant"] for cell in cells))
     loaders = [name for name in names if name != IDLE]
     parts = [TIME, plotted(cells, loaders, attach_ms), MEMORY, plotted(cells, names, pss_gib), "unset multiplot"]
-    return "\n".join([SETUP.format(size=size, picture=json.dumps(picture)), *parts, ""])
+    return "\n".join([SETUP.format(size=size, picture=json.dumps(str(path))), *parts, ""])
+
+
+def draw(results, path):
+    size = "1 GiB" if "SCALED" not in results["machine"] else "less than 1 GiB: no result"
+    text = script(cells_of(results), size, path)
+    try:
+        subprocess.run(["gnuplot"], input=text, text=True, check=True)
+    except FileNotFoundError:
+        sys.exit("picture.py: there is no gnuplot: .ci/install-deps bench")
 
 
 def main():
     if len(sys.argv) != 3:
         sys.exit("usage: picture.py RESULTS.json PICTURE.png")
-    results = json.loads(Path(sys.argv[1]).read_text())
-    size = "1 GiB" if "SCALED" not in results["machine"] else "less than 1 GiB: no result"
-    text = script(cells_of(results), size, sys.argv[2])
-    try:
-        subprocess.run(["gnuplot"], input=text, text=True, check=True)
-    except FileNotFoundError:
-        sys.exit("picture.py: there is no gnuplot: .ci/install-deps bench")
+    draw(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2])
 
 
 if __name__ == "__main__":

@@ -10,8 +10,12 @@ def heading(machine):
     return [f"{name:10}  {value}" for name, value in machine.items()]
 
 
-def write_json(path, machine, outcomes):
-    results = {"machine": machine, "benchmarks": [outcome.records() for outcome in outcomes]}
+def results_of(machine, outcomes):
+    """All that a run found, for programs."""
+    return {"machine": machine, "benchmarks": [outcome.records() for outcome in outcomes]}
+
+
+def write_json(path, results):
     path.write_text(json.dumps(results, indent=1) + "\n")
 
 

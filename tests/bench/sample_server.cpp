@@ -15,24 +15,29 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr double kSampleSeconds = 0.03;
-constexpr std::size_t kMostRuns = 1'000;
 
 struct Sample {
   double first = 0;  // seconds, with the processor's caches as whatever went before left them
   double mean = 0;   // of the runs after it
 };
 
-double seconds_of(const Contestant& contestant, std::size_t runs) {
-  const auto begin = Clock::now();
-  for (std::size_t i = 0; i < runs; ++i)
-    contestant.run();
-  return Seconds(Clock::now() - begin).count() / static_cast<double>(runs);
+double seconds_since(Clock::time_point begin) {
+  return Seconds(Clock::now() - begin).count();
 }
 
 Sample take(const Contestant& contestant) {
-  const double first = seconds_of(contestant, 1);
-  const auto runs = static_cast<std::size_t>(kSampleSeconds / first);
-  return {first, seconds_of(contestant, std::clamp<std::size_t>(runs, 1, kMostRuns))};
+  Sample sample;
+  auto begin = Clock::now();
+  contestant.run();
+  sample.first = seconds_since(begin);
+  begin = Clock::now();
+  int runs = 0;
+  do {
+    contestant.run();
+    ++runs;
+  } while (seconds_since(begin) < kSampleSeconds);
+  sample.mean = seconds_since(begin) / runs;
+  return sample;
 }
 
 Sample take(const std::vector<Contestant>& contestants, const std::string& name) {

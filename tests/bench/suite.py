@@ -12,13 +12,16 @@ import sys
 import time
 from pathlib import Path
 
+import highlights
 import machine
+import picture
 import report
 from bench import Bench
 from outcome import Outcome
 from rows import BENCHMARKS
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 BUSY = 0.5  # of a processor's time, taken by others
 
 
@@ -28,9 +31,9 @@ def parsed():
     parser.add_argument("build", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="in three minutes: smaller files, without what takes long")
     parser.add_argument("--scale", type=float, default=1, metavar="F", help="so many times as much: to try the suite")
-    parser.add_argument("--rounds", type=int, metavar="N", help="instead of 11, with --quick 7")
+    parser.add_argument("--rounds", type=int, metavar="N", help="instead of 7")
     parser.add_argument("--keep", action="store_true", help="keep large inputs for the next run")
-    parser.add_argument("--write-readme", action="store_true", help="put the table into README.md; takes a whole run")
+    parser.add_argument("--write-readme", action="store_true", help="put tables and chart into the documents; takes a whole run")
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks, or how their names begin; none: all")
     options = parser.parse_intermixed_args()
     if options.write_readme and (options.quick or options.scale != 1 or options.rounds or options.names):
@@ -99,10 +102,13 @@ def main():
         if not options.keep:
             bench.inputs.remove_large()
     print("\n" + report.summary(outcomes))
-    report.write_json(options.build / "results.json", found, outcomes)
+    results = report.results_of(found, outcomes)
+    report.write_json(options.build / "results.json", results)
     if options.write_readme:
         text = report.readme_text("tests/bench/run.sh --write-readme", found, outcomes)
         report.write_readme(HERE / "README.md", text)
+        highlights.write(results, ROOT / "README.md")
+        picture.draw(results, HERE / "sharing.png")
     bench.log(f"all samples: {options.build / 'results.json'}")
     return any(outcome.has_failures for outcome in outcomes)
 

@@ -166,8 +166,10 @@ def mean_after(first, method, files):
     """Of as many runs as take SAMPLE_SECONDS: the first found the processor's caches empty."""
     if first > WARMED_SECONDS:
         return first
-    runs = max(1, int(SAMPLE_SECONDS / first))
-    return sum(timed(method, files)[0] for _ in range(runs)) / runs
+    runs = []
+    while sum(runs) < SAMPLE_SECONDS:
+        runs.append(timed(method, files)[0])
+    return sum(runs) / len(runs)
 
 
 def sample(name, files):
