@@ -1,32 +1,20 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the rows that most people ask about into the README of the project: highlights.py RESULTS.json README.md."""
+"""The rows that most people ask about, for the README of the project."""
 
-import json
-import sys
-from pathlib import Path
+import report
+from rows import COPY_BY_CP, SIMDJSON, TORCH_BIND
 
 BEGIN, END = "<!-- highlights: tests/bench/run.sh --write-readme puts them here -->", "<!-- end of highlights -->"
-TORCH = "torch.load(mmap=True), load_state_dict(assign=True)"
-SIMDJSON = "safetensors on simdjson"
 
 # What is done, the benchmark, and the rivals that are named.
 ROWS = [
-    ("open, verify and bind 300 tensors", "order-300", [SIMDJSON, "safetensors.load_file", TORCH]),
-    ("the same, 100,000 tensors", "order-100000", [SIMDJSON, "safetensors.load_file", TORCH]),
-    ("100,000 slots in a tree of 120,000 modules", "tree-100000", [TORCH]),
-    (
-        "a whole process that binds GPT-2",
-        "start-gpt2",
-        ["safetensors.safe_open, process", f"{TORCH}, process"],
-    ),
-    (
-        "convert 2 GiB, hashed, until the disk has it",
-        "convert-sync",
-        ["cp, sync"],
-    ),
+    ("open, verify and bind 300 tensors", "order-300", [SIMDJSON, "safetensors.load_file", TORCH_BIND]),
+    ("the same, 100,000 tensors", "order-100000", [SIMDJSON, "safetensors.load_file", TORCH_BIND]),
+    ("100,000 slots in a tree of 120,000 modules", "tree-100000", [TORCH_BIND]),
+    ("a whole process that binds GPT-2", "start-gpt2", ["safetensors.safe_open, process", f"{TORCH_BIND}, process"]),
+    ("convert 2 GiB, hashed, until the disk has it", "convert-sync", ["cp, sync"]),
     ("verify 4 GiB, warm", "verify", ["sha256sum"]),
-    ("map 1 GiB, warm, every page there", "prefault", ["the same of a copy made by cp", "read() into memory"]),
+    ("map 1 GiB, warm, every page there", "prefault", [COPY_BY_CP, "read() into memory"]),
     ("map 4 GiB, cold, every page there", "cold", ["cat > /dev/null", "torch.load(mmap=True), touched"]),
 ]
 
@@ -64,18 +52,4 @@ def table(results):
 
 
 def write(results, readme):
-    before, begin, rest = readme.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"highlights.py: {readme} has no place for them: {BEGIN}")
-    readme.write_text(f"{before}{BEGIN}\n\n{table(results)}\n\n{END}{after}")
-
-
-def main():
-    if len(sys.argv) != 3:
-        sys.exit("usage: highlights.py RESULTS.json README.md")
-    write(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
-
-
-if __name__ == "__main__":
-    main()
+    report.put_between(readme, BEGIN, END, table(results))

@@ -1,6 +1,7 @@
 """The results as a whole: printed, kept as JSON, and put into the README."""
 
 import json
+import sys
 import time
 
 BEGIN, END = "<!-- results: run.sh --write-readme puts them here -->", "<!-- end of results -->"
@@ -31,10 +32,17 @@ def readme_text(command, machine, outcomes):
     lines = [line.rstrip() for outcome in outcomes for line in outcome.lines()]
     body = [*heading(machine), *lines, "", summary(outcomes)]
     date = time.strftime("%Y-%m-%d")
-    return "\n".join([BEGIN, "", f"`{command}`, {date}:", "", "```", *body, "```", "", END])
+    return "\n".join([f"`{command}`, {date}:", "", "```", *body, "```"])
+
+
+def put_between(path, begin, end, body):
+    """What stands between two lines of a document is written anew."""
+    before, found, rest = path.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found or not found_end:
+        sys.exit(f"{path} has no place for results: {begin} ... {end}")
+    path.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}")
 
 
 def write_readme(path, text):
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(before + text + after)
+    put_between(path, BEGIN, END, text)

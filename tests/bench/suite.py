@@ -33,7 +33,7 @@ def parsed():
     parser.add_argument("--scale", type=float, default=1, metavar="F", help="so many times as much: to try the suite")
     parser.add_argument("--rounds", type=int, metavar="N", help="instead of 7")
     parser.add_argument("--keep", action="store_true", help="keep large inputs for the next run")
-    parser.add_argument("--write-readme", action="store_true", help="put tables and chart into the documents; takes a whole run")
+    parser.add_argument("--write-readme", action="store_true", help="put it all into the documents; a whole run")
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks, or how their names begin; none: all")
     options = parser.parse_intermixed_args()
     if options.write_readme and (options.quick or options.scale != 1 or options.rounds or options.names):
