@@ -65,7 +65,7 @@ class TensorFiller : public PartFiller {
 
   Result<void> fill(const ItemsPart& part,
                     io::FilePart& into,
-                    const PartProgress& progress) override {
+                    const io::WorkProgress& progress) override {
     SegmentStream segments(file_, digests_, into, progress);
     for (std::size_t i = part.first_item; i < part.end_item; ++i) {
       Result<void> written = write(i, segments, into, progress);
@@ -78,7 +78,7 @@ class TensorFiller : public PartFiller {
   Result<void> write(std::size_t place_in_target,
                      SegmentStream& segments,
                      io::FilePart& into,
-                     const PartProgress& progress) {
+                     const io::WorkProgress& progress) {
     const TensorView tensor = file_.tensor(tensors_[place_in_target]);
     const TensorPlace place = file_.place(tensors_[place_in_target]);
     if (!place.segment || tensor.element_count() == 0) return {};
@@ -98,7 +98,7 @@ class TensorFiller : public PartFiller {
                       std::uint32_t segment,
                       std::uint64_t begin,
                       io::FilePart& into,
-                      const PartProgress& progress) {
+                      const io::WorkProgress& progress) {
     const auto read = [&](std::uint64_t offset, std::span<std::byte> bytes) {
       return file_.read_segment(segment, begin + offset, bytes);
     };

@@ -93,7 +93,7 @@ class RecordFiller : public PartFiller {
 
   Result<void> fill(const ItemsPart& part,
                     io::FilePart& into,
-                    const PartProgress& progress) override {
+                    const io::WorkProgress& progress) override {
     SegmentStream segments(file_, digests_, into, progress);
     for (std::size_t i = part.first_item; i < part.end_item; ++i) {
       Result<void> written = into.write(bytes_of(convert::local_header(entries_[i])));

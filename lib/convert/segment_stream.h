@@ -14,6 +14,7 @@
 #include "weightmap/weight_file.h"
 
 #include "io/file_part.h"
+#include "io/share_work.h"
 #include "runtime/write_parts.h"
 
 namespace weightmap::convert {
@@ -53,7 +54,7 @@ class SegmentStream {
   SegmentStream(const WeightFile& file,
                 const SegmentDigests& digests,
                 io::FilePart& into,
-                const PartProgress& progress)
+                const io::WorkProgress& progress)
       : file_(file), digests_(digests), into_(into), progress_(progress) {}
 
   using Look = std::function<void(std::span<const std::byte>)>;
@@ -76,7 +77,7 @@ class SegmentStream {
   const WeightFile& file_;
   const SegmentDigests& digests_;
   io::FilePart& into_;
-  const PartProgress& progress_;
+  const io::WorkProgress& progress_;
 };
 
 }  // namespace weightmap::convert

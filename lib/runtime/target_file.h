@@ -15,6 +15,7 @@
 #include "format/segment_digest.h"
 #include "io/file.h"
 #include "io/file_writer.h"
+#include "io/share_work.h"
 
 // What all that writes weight files has in common.
 namespace weightmap {
@@ -52,6 +53,11 @@ class ProgressTeller {
 
   // Error: kCancelled; its message begins with `where`.
   Result<void> tell(std::uint64_t more_bytes);
+
+  // The same, for work that several threads do. REQUIRES: this outlives it.
+  io::WorkProgress as_work_progress() {
+    return [this](std::uint64_t more_bytes) { return tell(more_bytes); };
+  }
 
  private:
   const Function& function_;

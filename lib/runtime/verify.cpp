@@ -3,19 +3,16 @@
 // chunks of segments against their digests. Pages are asked for before they are touched, so that a
 // file that was cut short, or a bad disk, is told and not a signal.
 #include <algorithm>
-#include <atomic>
 #include <mutex>
-#include <optional>
-#include <thread>
 #include <utility>
 
 #include "weightmap/weight_file.h"
 
-#include "base/text.h"
 #include "format/blob.h"
 #include "format/extras_view.h"
 #include "io/processors.h"
-#include "io/start_thread.h"
+#include "io/share_work.h"
+#include "runtime/target_file.h"
 #include "runtime/tensors_in_ranges.h"
 #include "runtime/weight_file_state.h"
 
@@ -48,43 +45,31 @@ class Verification {
       total_bytes_ += task.chunk.range.size_bytes;
   }
 
-  // The calling thread works too, and is the one that tells progress. False: it was told to stop.
-  bool run(const VerifyOptions& options) {
+  // Error: kCancelled.
+  Result<void> run(const VerifyOptions& options) {
     check_all_padding();
-    std::vector<std::optional<std::jthread>> helpers;
-    for (unsigned i = 1; i < thread_count(options); ++i) {
-      helpers.push_back(io::start_thread([this] { work([](std::uint64_t) { return true; }); }));
-    }
-    work([&](std::uint64_t done) {
-      return !options.progress || options.progress(done, total_bytes_);
-    });
-    helpers.clear();
+    ProgressTeller progress(options.progress, file_.path(), total_bytes_);
+    const io::Worker worker = [this](std::size_t number, const io::WorkProgress& more) {
+      check(tasks_[number]);
+      return more(tasks_[number].chunk.range.size_bytes);
+    };
+    Result<void> checked =
+        io::share_work({.items = tasks_.size(),
+                        .threads = options.threads != 0 ? options.threads : io::usable_processors(),
+                        .make_worker = [&worker] { return worker; },
+                        .tell = progress.as_work_progress()});
+    if (!checked) return checked;
     std::ranges::sort(damages_, {}, [](const Damage& damage) {
       return std::pair(damage.data_file, damage.begin_bytes);
     });
     name_tensors(file_, damages_);
-    return !stopped_;
+    return {};
   }
 
   std::uint64_t total_bytes() const { return total_bytes_; }
   std::vector<Damage> take_damages() { return std::move(damages_); }
 
  private:
-  unsigned thread_count(const VerifyOptions& options) const {
-    const unsigned wanted = options.threads != 0 ? options.threads : io::usable_processors();
-    const auto useful = static_cast<unsigned>(std::min<std::size_t>(tasks_.size(), 64));
-    return std::clamp(wanted, 1U, std::max(useful, 1U));
-  }
-
-  template <typename Progress>
-  void work(const Progress& progress) {
-    for (std::size_t next = next_++; next < tasks_.size() && !stopped_; next = next_++) {
-      check(tasks_[next]);
-      done_bytes_ += tasks_[next].chunk.range.size_bytes;
-      if (!progress(done_bytes_)) stopped_ = true;
-    }
-  }
-
   void check_all_padding() {
     for (const Range& range : padding_) {
       check({0, range},
@@ -122,10 +107,7 @@ class Verification {
   const std::vector<Range> padding_;
   const std::vector<Task> tasks_;
   std::uint64_t total_bytes_ = 0;
-  std::atomic<std::size_t> next_ = 0;
-  std::atomic<std::uint64_t> done_bytes_ = 0;
-  std::atomic<bool> stopped_ = false;
-  std::mutex mutex_;
+  std::mutex mutex_;  // guards:
   std::vector<Damage> damages_;
 };
 
@@ -166,9 +148,8 @@ Result<VerifyReport> WeightFile::verify(const VerifyOptions& options) const {
 
   Verification verification(*this, state, format::padding_ranges(state.header, state.index),
                             tasks_for(state, *extras));
-  if (!verification.run(options)) {
-    return Error(ErrorCode::kCancelled, concat(path(), ": cancelled"));
-  }
+  const Result<void> done = verification.run(options);
+  if (!done) return done.error();
   VerifyReport report = count_segments(state, *extras);
   report.bytes_checked = verification.total_bytes();
   report.damages = verification.take_damages();

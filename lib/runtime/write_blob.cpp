@@ -23,7 +23,7 @@ class SegmentFiller : public PartFiller {
 
   Result<void> fill(const ItemsPart& part,
                     io::FilePart& into,
-                    const PartProgress& progress) override {
+                    const io::WorkProgress& progress) override {
     for (std::size_t i = part.first_item; i < part.end_item; ++i) {
       Result<void> done = into.pad_to(layout_.segments[i].offset_bytes);
       if (done) done = source_->begin_segment(i);
@@ -35,7 +35,9 @@ class SegmentFiller : public PartFiller {
   }
 
  private:
-  Result<void> write_segment(std::size_t number, io::FilePart& into, const PartProgress& progress) {
+  Result<void> write_segment(std::size_t number,
+                             io::FilePart& into,
+                             const io::WorkProgress& progress) {
     const std::uint64_t size_bytes = layout_.segments[number].size_bytes;
     format::SegmentDigester digester(size_bytes);
     for (std::uint64_t done = 0; done < size_bytes;) {

@@ -12,6 +12,7 @@
 
 #include "io/file_part.h"
 #include "io/file_writer.h"
+#include "io/share_work.h"
 #include "runtime/target_file.h"
 
 // A file whose items all have their places is written by several threads, each with a part of it.
@@ -28,9 +29,6 @@ struct ItemsPart {
 // are taken together.
 std::vector<ItemsPart> parts_of(std::uint64_t begin, std::span<const std::uint64_t> item_ends);
 
-// To be called when more bytes are done: an error says that it is not to go on.
-using PartProgress = std::function<Result<void>(std::uint64_t more_bytes)>;
-
 // Fills parts, one after another. Each is used by one thread.
 class PartFiller {
  public:
@@ -44,18 +42,16 @@ class PartFiller {
   // Writes these items into `into`, which is finished by the caller.
   virtual Result<void> fill(const ItemsPart& part,
                             io::FilePart& into,
-                            const PartProgress& progress) = 0;
+                            const io::WorkProgress& progress) = 0;
 };
 
 // A filler for one more thread. Called by that thread.
 using MakePartFiller = std::function<std::unique_ptr<PartFiller>()>;
 
-// Has the parts filled, up to `jobs` at the same time (0: as many as there are usable processors,
-// at most kMostJobs), each with 4 MiB of memory beside that of its filler, and goes on behind them.
-// Progress is told by the caller's thread, and an exception of any is thrown there.
+// Has the parts filled by threads_for(all of them, jobs) threads, as share_work does, each with
+// 4 MiB of memory beside that of its filler, and goes on behind them.
 // Errors: those of the fillers, of the file, of progress; where several parts fail, those of the
 // first. REQUIRES: the parts follow one another, and no byte behind the first begin is written.
-inline constexpr unsigned kMostJobs = 8;
 Result<void> write_parts(io::FileWriter& writer,
                          std::span<const ItemsPart> parts,
                          const MakePartFiller& make_filler,

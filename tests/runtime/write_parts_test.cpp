@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/write_parts.h"
 
-#include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <new>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -29,7 +26,7 @@ using tests::TempDir;
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 constexpr std::size_t kParts = 6;
 
-using Step = std::function<Result<void>(std::size_t part, const PartProgress& progress)>;
+using Step = std::function<Result<void>(std::size_t part)>;
 
 // Each part is 9 MiB: a step, then its bytes.
 class Steps : public PartFiller {
@@ -38,8 +35,8 @@ class Steps : public PartFiller {
 
   Result<void> fill(const ItemsPart& part,
                     io::FilePart& into,
-                    const PartProgress& progress) override {
-    Result<void> done = step_(part.first_item, progress);
+                    const io::WorkProgress& progress) override {
+    Result<void> done = step_(part.first_item);
     const auto [begin, end] = part.range;
     if (done) done = into.write(bytes_of(bytes_).subspan(begin, end - begin));
     return done ? progress(end - begin) : done;
@@ -75,13 +72,8 @@ struct Parts {
   }
 };
 
-Result<void> go_on(std::size_t, const PartProgress&) {
+Result<void> go_on(std::size_t) {
   return {};
-}
-
-void wait_until(const std::atomic<bool>& what) {
-  while (!what)
-    std::this_thread::yield();
 }
 
 constexpr unsigned kJobs[] = {1, 2, 3, 8};
@@ -118,80 +110,44 @@ TEST_SUITE("runtime/write_parts") {
     CHECK(parts_of(7, {}).empty());
   }
 
-  TEST_CASE("of several parts that fail the first is told, also where it fails last") {
+  TEST_CASE("a part that fails leaves no file, and its error is told") {
     const Parts parts;
+    const Step step = [](std::size_t part) {
+      return part == 4 ? Result<void>(Error(ErrorCode::kCorrupt, "part 4")) : Result<void>();
+    };
     for (const unsigned jobs : kJobs) {
       CAPTURE(jobs);
-      std::atomic<bool> later_has_failed = jobs == 1;
-      const Step fail = [&](std::size_t part, const PartProgress&) -> Result<void> {
-        if (part == 0) wait_until(later_has_failed);
-        if (part == 1) later_has_failed = true;
-        return Error(ErrorCode::kCorrupt, "part " + std::to_string(part));
-      };
-      const auto failed = parts.write(fail, jobs);
+      const auto failed = parts.write(step, jobs);
       REQUIRE_FALSE(failed);
-      CHECK(failed.error().message() == "part 0");
+      CHECK(failed.error().message() == "part 4");
       CHECK(parts.dir.names().empty());
     }
   }
 
-  TEST_CASE("an exception in any thread comes out of the call, when all have ended") {
+  TEST_CASE("an exception of a part leaves no file") {
     const Parts parts;
+    const Step step = [](std::size_t part) -> Result<void> {
+      return part == 4 ? throw std::bad_alloc() : Result<void>();
+    };
     for (const unsigned jobs : kJobs) {
-      for (std::size_t throwing = 0; throwing < kParts; ++throwing) {
-        CAPTURE(jobs);
-        CAPTURE(throwing);
-        std::atomic<int> at_work = 0;
-        const Step step = [&](std::size_t part, const PartProgress&) -> Result<void> {
-          if (part == throwing) throw std::bad_alloc();
-          ++at_work;
-          std::this_thread::sleep_for(std::chrono::milliseconds(1));
-          --at_work;
-          return {};
-        };
-        CHECK_THROWS_AS((void)parts.write(step, jobs), std::bad_alloc);
-        CHECK(at_work == 0);
-        CHECK(parts.dir.names().empty());
-      }
+      CAPTURE(jobs);
+      CHECK_THROWS_AS((void)parts.write(step, jobs), std::bad_alloc);
+      CHECK(parts.dir.names().empty());
     }
   }
 
-  TEST_CASE("an exception of the progress comes out of the call, and is not asked for again") {
+  TEST_CASE("who tells progress may stop it, and leaves no file") {
     const Parts parts;
     for (const unsigned jobs : kJobs) {
       CAPTURE(jobs);
       int calls = 0;
-      const auto told = [&](std::uint64_t, std::uint64_t) -> bool {
-        ++calls;
-        throw std::bad_alloc();
-      };
-      CHECK_THROWS_AS((void)parts.write(go_on, jobs, told), std::bad_alloc);
-      CHECK(calls == 1);
+      const auto stopped =
+          parts.write(go_on, jobs, [&](std::uint64_t, std::uint64_t) { return ++calls < 2; });
+      REQUIRE_FALSE(stopped);
+      CHECK(stopped.error().code() == ErrorCode::kCancelled);
+      CHECK(calls == 2);
       CHECK(parts.dir.names().empty());
     }
-  }
-
-  TEST_CASE("while an earlier part goes on behind one that failed, it can be stopped") {
-    const Parts parts;
-    std::atomic<bool> has_failed = false;
-    const Step step = [&](std::size_t part, const PartProgress& progress) -> Result<void> {
-      if (part != 0) {
-        has_failed = true;
-        return Error(ErrorCode::kCorrupt, "part " + std::to_string(part));
-      }
-      wait_until(has_failed);
-      Result<void> going_on;
-      while (going_on)  // until somebody stops it
-        going_on = progress(0);
-      return going_on;
-    };
-    int calls = 0;
-    const auto told = [&](std::uint64_t, std::uint64_t) { return ++calls < 5; };
-    const auto stopped = parts.write(step, 2, told);
-    REQUIRE_FALSE(stopped);
-    CHECK(stopped.error().code() == ErrorCode::kCancelled);
-    CHECK(calls == 5);
-    CHECK(parts.dir.names().empty());
   }
 }
 
