@@ -83,8 +83,8 @@ class Conversion {
 
   // Finds segments that the base has already.
   Result<void> share(const BaseFile& base) {
-    PlannedBytes bytes(source_, plan_, options_, crc_mismatches_);
-    auto shared = convert::find_shared_segments(base.file(), source_, plan_, bytes, progress_);
+    auto shared = convert::find_shared_segments(base.file(), source_, plan_, bytes_of({}),
+                                                options_.jobs, progress_);
     if (!shared) return shared.error();
     std::vector<std::optional<SegmentPlace>> places(shared->size());
     for (std::size_t i = 0; i < shared->size(); ++i) {

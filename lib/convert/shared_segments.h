@@ -10,9 +10,10 @@
 #include "weightmap/weight_file.h"
 
 #include "convert/plan.h"
-#include "convert/planned_bytes.h"
+#include "convert/source.h"
 #include "format/segment_digest.h"
 #include "runtime/target_file.h"
+#include "runtime/write_blob.h"
 
 namespace weightmap::convert {
 
@@ -25,13 +26,16 @@ struct SharedSegment {
 // For each segment of the plan one of the base with the same size and bytes that begins as aligned
 // as the plan wants it, if there is any: looked for under its tensors' names, then by its digest,
 // and compared byte by byte in any case. No segment of the base stands for two, which are apart.
-// Reads what is planned once where it is found by name, else at most three times; memory is a
-// constant beside a few bytes a segment. Tells progress of what was found.
+// Reads what is planned once where it is found by name, else at most three times, by
+// threads_for(all of it, jobs) threads (io/share_work.h); memory is 4 MiB a thread beside that of
+// its bytes, and some bytes a segment. Tells progress of what was found.
 // Errors: kIo, kCorrupt, kCancelled.
-Result<std::vector<std::optional<SharedSegment>>> find_shared_segments(const WeightFile& base,
-                                                                       const Source& source,
-                                                                       const Plan& plan,
-                                                                       PlannedBytes& bytes,
-                                                                       ProgressTeller& progress);
+Result<std::vector<std::optional<SharedSegment>>> find_shared_segments(
+    const WeightFile& base,
+    const Source& source,
+    const Plan& plan,
+    const MakeBlobSource& make_bytes,
+    unsigned jobs,
+    ProgressTeller& progress);
 
 }  // namespace weightmap::convert

@@ -17,6 +17,7 @@
 #include "weightmap/warm.h"
 #include "weightmap/weight_file.h"
 
+#include "support/checkpoint_writer.h"
 #include "support/converted.h"
 #include "support/file_bytes.h"
 #include "support/fixtures.h"
@@ -50,6 +51,17 @@ std::string home_of(const std::string& path, const std::string& name) {
   const WeightFile file = *WeightFile::open(path);
   const TensorPlace place = file.place(*file.find_number(name));
   return std::string(file.data_files()[file.segment(*place.segment).data_file].name);
+}
+
+// `a` and `b` are one tensor with these bytes.
+std::string tied_checkpoint(const std::string& bytes) {
+  const auto count = static_cast<std::int64_t>(bytes.size());
+  const std::string tensor = tests::pickle::tensor(
+      {.key = "0", .storage_class = "ByteStorage", .numel = count, .shape = {count}});
+  return tests::checkpoint_file(
+      tests::pickle::whole(tests::pickle::dict(
+          {tests::pickle::text("a"), tensor, tests::pickle::text("b"), tensor})),
+      {{.key = "0", .bytes = bytes}});
 }
 
 TEST_SUITE_BEGIN("convert/base");
@@ -206,6 +218,51 @@ TEST_CASE("tensors that are apart stay apart, and ties stay ties") {
   convert_well(kDigits, dir / "tied.wmap", {.base = dir / "digits.wmap"});
   const WeightFile tied = *WeightFile::open(dir / "tied.wmap");
   CHECK(tied.find("head.weight")->data() == tied.find("fc.weight")->data());
+}
+
+TEST_CASE("any number of threads finds the same segments") {
+  const TempDir dir;
+  PlainModel before;
+  PlainModel after;
+  for (std::uint64_t i = 0; i < 12; ++i) {
+    const std::string number = std::to_string(i);
+    before.emplace_back("same" + number, noise(2'000'000, i));
+    after.push_back(before.back());
+    if (i % 4 == 1) after.back().second.back() ^= 1;
+    before.emplace_back("from" + number, noise(100'000, 100 + i));
+    after.emplace_back("to" + number, before.back().second);
+  }
+  for (int i = 0; i < 70; ++i) {
+    if (i < 60) before.emplace_back("zero" + std::to_string(i), std::string(1'000, '\0'));
+    after.emplace_back("nought" + std::to_string(i), std::string(1'000, '\0'));
+  }
+  write_plain_model(dir / "old.wmap", before);
+  write_plain_model(dir / "new.wmap", after);
+  std::string first;
+  for (const unsigned jobs : {1U, 2U, 3U, 8U}) {
+    CAPTURE(jobs);
+    const ConvertReport report =
+        convert_well(dir / "new.wmap", dir / "d.wmap", {.base = dir / "old.wmap", .jobs = jobs});
+    CHECK(report.reused_segments == 9 + 12 + 60);
+    if (first.empty()) first = read_file(dir / "d.wmap");
+    CHECK(read_file(dir / "d.wmap") == first);
+  }
+}
+
+TEST_CASE("the second of two names takes the segment that the first has left") {
+  const TempDir dir;
+  const std::string kept = noise(3'000'000, 1);
+  const std::string changed = noise(3'000'000, 2);
+  write_file(dir / "old.pt", tied_checkpoint(kept));
+  converted(dir / "old.pt", dir / "old.wmap");
+  PlainModel after = {{"a", changed}, {"b", kept}};
+  for (std::uint64_t i = 0; i < 10; ++i)  // enough for several threads
+    after.emplace_back("other" + std::to_string(i), noise(2'000'000, 10 + i));
+  write_plain_model(dir / "new.wmap", after);
+  convert_well(dir / "new.wmap", dir / "d.wmap", {.base = dir / "old.wmap", .jobs = 4});
+  CHECK(home_of(dir / "d.wmap", "a").empty());
+  CHECK(home_of(dir / "d.wmap", "b") == "old.wmap");
+  CHECK(bytes_under(dir / "d.wmap", "a") == changed);
 }
 
 TEST_CASE("what is less aligned than asked for is written anew") {
