@@ -77,13 +77,18 @@ TEST_CASE("padding that is not zero is damage") {
 
 TEST_CASE("progress is told to the end and can stop the work") {
   const WeightFile file = open_built(sample());
-  std::uint64_t last = 0;
-  const auto whole = file.verify({.threads = 1, .progress = [&](std::uint64_t done, std::uint64_t) {
-                                    last = done;
-                                    return true;
-                                  }});
-  REQUIRE(whole);
-  CHECK(last == whole->bytes_checked);
+  for (const unsigned threads : {1U, 2U, 8U}) {
+    CAPTURE(threads);
+    std::uint64_t last = 0;
+    const auto watch = [&](std::uint64_t done, std::uint64_t) {
+      CHECK(done >= last);
+      last = done;
+      return true;
+    };
+    const auto whole = file.verify({.threads = threads, .progress = watch});
+    REQUIRE(whole);
+    CHECK(last == whole->bytes_checked);
+  }
   const auto stopped =
       file.verify({.threads = 1, .progress = [](std::uint64_t, std::uint64_t) { return false; }});
   REQUIRE_FALSE(stopped);
