@@ -72,6 +72,16 @@ bool looks_like_tensorflow_index(std::string_view text) {
          text.substr(5, 4) == "\x1a\x02\x08\x01"sv;
 }
 
+// A SavedModel (saved_model.proto): schema version 1, then a MetaGraphDef, which begins with its
+// MetaInfoDef. The length in between has at most five bytes.
+bool looks_like_saved_model(std::string_view text) {
+  if (!text.starts_with("\x08\x01\x12"sv)) return false;
+  const std::string_view length = text.substr(3, 5);
+  const auto last = std::ranges::find_if(length, [](char c) { return (c & 0x80) == 0; });
+  const auto next = 4 + static_cast<std::size_t>(last - length.begin());
+  return last != length.end() && text.size() > next && text[next] == '\x0a';
+}
+
 // A pickle of the magic number, behind PROTO and from protocol 4 on behind FRAME, too.
 bool looks_like_legacy_torch(std::string_view text) {
   constexpr auto kMagicNumber = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"sv;
@@ -97,6 +107,7 @@ FileKind detect_file_kind(std::span<const std::byte> first_bytes) {
   if (looks_like_html(text)) return FileKind::kHtml;
   if (looks_like_onnx(text)) return FileKind::kOnnx;
   if (looks_like_tensorflow_index(text)) return FileKind::kTensorFlow;
+  if (looks_like_saved_model(text)) return FileKind::kSavedModel;
   if (looks_like_safetensors(text)) return FileKind::kSafetensors;
   if (looks_like_legacy_torch(text)) return FileKind::kLegacyTorch;
   if (looks_like_pickle(text)) return FileKind::kBarePickle;
@@ -117,6 +128,7 @@ std::string_view file_kind_text(FileKind kind) {
     case FileKind::kHdf5: return "an HDF5 file";
     case FileKind::kOnnx: return "an ONNX model";
     case FileKind::kTensorFlow: return "the index of a TensorFlow checkpoint";
+    case FileKind::kSavedModel: return "a TensorFlow SavedModel";
     case FileKind::kGzip: return "a gzip archive";
     case FileKind::kHtml: return "an HTML page, most likely a download that went wrong";
     case FileKind::kGitLfsPointer: return "a Git LFS pointer, not the file it stands for";

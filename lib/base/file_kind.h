@@ -21,6 +21,7 @@ enum class FileKind : std::uint8_t {
   kHdf5,
   kOnnx,
   kTensorFlow,  // the index of a checkpoint
+  kSavedModel,  // TensorFlow's, its saved_model.pb
   kGzip,
   kHtml,
   kGitLfsPointer,

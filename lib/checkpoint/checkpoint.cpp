@@ -39,20 +39,20 @@ constexpr auto kSources = std::to_array<Source>({
 // What else is given instead of a checkpoint, and what to do where that is certain.
 struct Other {
   FileKind kind;
-  ErrorCode code;
   std::string_view advice;
 };
 
 constexpr auto kOthers = std::to_array<Other>({
-    {FileKind::kWeightFile, ErrorCode::kWrongKind, " already"},
-    {FileKind::kGitLfsPointer, ErrorCode::kWrongKind, ": run `git lfs pull`"},
-    {FileKind::kGzip, ErrorCode::kWrongKind, ": unpack it with gunzip"},
-    {FileKind::kGguf, ErrorCode::kWrongKind, ": take the checkpoint that it was made from"},
-    {FileKind::kOnnx, ErrorCode::kWrongKind, ": take the checkpoint that it was exported from"},
-    {FileKind::kHdf5, ErrorCode::kWrongKind,
-     ": read it with h5py and torch.save its arrays as tensors"},
-    {FileKind::kTensorFlow, ErrorCode::kWrongKind,
+    {FileKind::kWeightFile, " already"},
+    {FileKind::kGitLfsPointer, ": run `git lfs pull`"},
+    {FileKind::kGzip, ": unpack it with gunzip"},
+    {FileKind::kGguf, ": take the checkpoint that it was made from"},
+    {FileKind::kOnnx, ": take the checkpoint that it was exported from"},
+    {FileKind::kHdf5, ": read it with h5py and torch.save its arrays as tensors"},
+    {FileKind::kTensorFlow,
      ": read it with tf.train.load_checkpoint and torch.save its variables as tensors"},
+    {FileKind::kSavedModel,
+     ": read it with tf.saved_model.load and torch.save its variables as tensors"},
 });
 
 bool is_checkpoint_name(std::string_view name) {
@@ -61,33 +61,28 @@ bool is_checkpoint_name(std::string_view name) {
   return std::ranges::any_of(kEndings, [&](auto ending) { return name.ends_with(ending); });
 }
 
-Error not_a_checkpoint(const std::string& path, FileKind kind) {
+std::string_view advice_for(FileKind kind) {
   const auto* other = std::ranges::find(kOthers, kind, &Other::kind);
-  const bool is_known = other != kOthers.end();
-  return {is_known ? other->code : ErrorCode::kWrongKind,
-          concat(path, ": is ", file_kind_text(kind), is_known ? other->advice : "")};
+  return other != kOthers.end() ? other->advice : "";
 }
 
-// Of a directory that another framework made.
-std::string_view framework_in(const std::vector<std::string>& names) {
-  const auto has = [&](std::string_view name) { return std::ranges::count(names, name) > 0; };
-  if (has("saved_model.pb")) {
-    return "is a TensorFlow SavedModel: read it with tf.saved_model.load and torch.save its "
-           "variables as tensors";
-  }
-  const bool has_index =
-      std::ranges::any_of(names, [](const std::string& name) { return name.ends_with(".index"); });
-  if (has("checkpoint") && has_index) {
-    return "holds a TensorFlow checkpoint: read it with tf.train.load_checkpoint and torch.save "
-           "its variables as tensors";
-  }
-  return "";
+Error not_a_checkpoint(const std::string& path, FileKind kind) {
+  return {ErrorCode::kWrongKind, concat(path, ": is ", file_kind_text(kind), advice_for(kind))};
+}
+
+bool has_tensorflow_checkpoint(const std::vector<std::string>& names) {
+  return std::ranges::count(names, "checkpoint") > 0 &&
+         std::ranges::any_of(names,
+                             [](const std::string& name) { return name.ends_with(".index"); });
 }
 
 // What is in a directory, and what to give instead when that is certain.
 Error no_checkpoint_in(const std::string& path, const std::vector<std::string>& names) {
-  if (const auto framework = framework_in(names); !framework.empty()) {
-    return {ErrorCode::kWrongKind, concat(path, ": ", framework)};
+  if (std::ranges::count(names, "saved_model.pb") > 0)
+    return not_a_checkpoint(path, FileKind::kSavedModel);
+  if (has_tensorflow_checkpoint(names)) {
+    return {ErrorCode::kWrongKind,
+            concat(path, ": holds a TensorFlow checkpoint", advice_for(FileKind::kTensorFlow))};
   }
   std::vector<std::string_view> files;
   for (const std::string& name : names) {

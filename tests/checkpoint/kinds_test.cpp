@@ -38,6 +38,8 @@ const Row kRows[] = {
      ErrorCode::kWrongKind, "is an ONNX model: take the checkpoint that it was exported from"},
     {"TensorFlow", "\0\0\x08\x08\1\x1a\2\x08\1\0\1"s, ErrorCode::kWrongKind,
      "is the index of a TensorFlow checkpoint: read it with tf.train.load_checkpoint"},
+    {"a SavedModel", "\x08\1\x12\x85\xb0\3\n\x2f", ErrorCode::kWrongKind,
+     "is a TensorFlow SavedModel: read it with tf.saved_model.load and torch.save its variables"},
     {"HDF5", "\x89HDF\r\n\x1a\n", ErrorCode::kWrongKind, "is an HDF5 file: read it with h5py"},
     {"gzip", "\x1f\x8b\x08\0\0"s, ErrorCode::kWrongKind, "is a gzip archive: unpack it"},
     {"a web page", "\n<!DOCTYPE html><html>404", ErrorCode::kWrongKind, "is an HTML page"},
