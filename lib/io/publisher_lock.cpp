@@ -3,13 +3,16 @@
 // after each.
 #include "io/publisher_lock.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <fcntl.h>
 #include <memory>
 #include <optional>
 #include <span>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -20,6 +23,7 @@
 namespace weightmap::io {
 namespace {
 
+constexpr std::chrono::milliseconds kLongestPause{32};
 constexpr int kAttempts = 16;  // of others who make, remove and make the block again
 
 Error busy(const WriteTarget& target) {
@@ -79,13 +83,19 @@ Result<Descriptor> open_block(const WriteTarget& target, const WriteTarget& bloc
   return busy(target);
 }
 
+// A wait in the kernel would go on when a signal asks the program to stop.
 Result<void> lock(const Descriptor& file,
                   const WriteTarget& target,
-                  PublisherLock::IfHeld if_held) {
-  const int operation = LOCK_EX | (if_held == PublisherLock::IfHeld::kWait ? 0 : LOCK_NB);
-  if (uninterrupted([&] { return system_calls().flock(file.get(), operation); }) == 0) return {};
-  if (errno == EWOULDBLOCK) return busy(target);
-  return system_error(target.path, "cannot lock its control block", errno);
+                  const PublisherLock::KeepWaiting& keep_waiting) {
+  for (std::chrono::milliseconds pause{1};; pause = std::min(2 * pause, kLongestPause)) {
+    if (uninterrupted([&] { return system_calls().flock(file.get(), LOCK_EX | LOCK_NB); }) == 0)
+      return {};
+    if (errno != EWOULDBLOCK)
+      return system_error(target.path, "cannot lock its control block", errno);
+    if (!keep_waiting) return busy(target);
+    if (!keep_waiting()) return Error(ErrorCode::kCancelled, concat(target.path, ": cancelled"));
+    std::this_thread::sleep_for(pause);
+  }
 }
 
 Error lies_elsewhere(const WriteTarget& target, const Successor& successor) {
@@ -187,7 +197,8 @@ bool Successor::has_its_name() const {
 PublisherLock::PublisherLock(Descriptor file, ControlBlock block)
     : file_(std::move(file)), block_(std::move(block)) {}
 
-Result<PublisherLock> PublisherLock::take(const WriteTarget& target, IfHeld if_held) {
+Result<PublisherLock> PublisherLock::take(const WriteTarget& target,
+                                          const KeepWaiting& keep_waiting) {
   const Result<WriteTarget> block = target.beside(control_block_name(target.name));
   if (!block) return block.error();
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -199,7 +210,7 @@ Result<PublisherLock> PublisherLock::take(const WriteTarget& target, IfHeld if_h
       return Error(mapped.error().code(),
                    concat(mapped.error().message(), ": remove it if nobody publishes there"));
     }
-    const Result<void> locked = lock(*file, target, if_held);
+    const Result<void> locked = lock(*file, target, keep_waiting);
     if (!locked) return locked.error();
     // Somebody may have removed it meanwhile, and the next one locks another.
     if (block->carries(block->name, *file))

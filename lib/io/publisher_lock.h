@@ -37,11 +37,13 @@ struct Successor {
 // ends with the process, whatever ends that. Movable; for one thread at a time.
 class PublisherLock {
  public:
-  enum class IfHeld : bool { kRefuse, kWait };
+  // Asked now and then while another process publishes: false ends the waiting.
+  using KeepWaiting = std::function<bool()>;
 
-  // Makes the control block if there is none. Errors: kIo, also when another process publishes;
-  // those of ControlBlock::map, for a block that is not to be trusted.
-  static Result<PublisherLock> take(const WriteTarget& target, IfHeld if_held);
+  // Makes the control block if there is none. Errors: kIo, also when another process publishes and
+  // there is no `keep_waiting`; kCancelled: it ended the waiting; those of ControlBlock::map, for a
+  // block that is not to be trusted.
+  static Result<PublisherLock> take(const WriteTarget& target, const KeepWaiting& keep_waiting);
 
   // That of the last publish that was completed.
   std::uint64_t generation() const { return generation_of(block_.counter()); }

@@ -159,13 +159,19 @@ Result<PublishReport> put_in_place(io::PublisherLock& lock,
   return report;
 }
 
+// Progress stands still while it waits, at what is verified.
 Result<io::PublisherLock> take_lock_of(const std::string& current_path,
-                                       const PublishOptions& options) {
+                                       const PublishOptions& options,
+                                       std::uint64_t verified_bytes = 0) {
   const auto target = io::WriteTarget::resolve(current_path);
   if (!target) return target.error();
-  return io::PublisherLock::take(*target, options.wait_for_other
-                                              ? io::PublisherLock::IfHeld::kWait
-                                              : io::PublisherLock::IfHeld::kRefuse);
+  io::PublisherLock::KeepWaiting keep_waiting;
+  if (options.wait_for_other) {
+    keep_waiting = [&options, verified_bytes] {
+      return !options.progress || options.progress(verified_bytes, verified_bytes);
+    };
+  }
+  return io::PublisherLock::take(*target, keep_waiting);
 }
 
 }  // namespace
@@ -175,7 +181,7 @@ Result<PublishReport> publish(const std::string& new_path,
                               const PublishOptions& options) {
   const auto candidate = check_new(new_path, current_path, options);
   if (!candidate) return candidate.error();
-  auto lock = take_lock_of(current_path, options);
+  auto lock = take_lock_of(current_path, options, candidate->verified_bytes);
   if (!lock) return lock.error();
   return put_in_place(*lock, *candidate, current_path, options);
 }

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <thread>
@@ -467,7 +466,7 @@ TEST_CASE("while one publishes another is refused, or waits") {
 
   std::atomic<bool> asks_for_lock = false;
   const tests::CallSeam seam([&](const tests::SeenCall& call) {
-    if (call.name == "flock" && call.flags == LOCK_EX) asks_for_lock = true;
+    if (call.name == "flock") asks_for_lock = true;
     return tests::Verdict{};
   });
   std::optional<Result<PublishReport>> third;
@@ -489,6 +488,24 @@ TEST_CASE("while one publishes another is refused, or waits") {
   REQUIRE(*third);
   CHECK((*third)->generation == 3);
   CHECK(mark_at(dir / "m.wmap") == 1);
+}
+
+TEST_CASE("who waits for another can be told to stop") {
+  const TempDir dir;
+  write_marked(dir / "new.wmap", 1);
+  const auto first = Publisher::open(dir / "m.wmap");
+  REQUIRE(first);
+  int calls = 0;
+  const auto stopped =
+      publish(dir / "new.wmap", dir / "m.wmap",
+              {.verify = false, .wait_for_other = true, .progress = [&](auto, auto) {
+                 return ++calls < 3;
+               }});
+  REQUIRE_FALSE(stopped);
+  CHECK(stopped.error().code() == ErrorCode::kCancelled);
+  CHECK(stopped.error().message() == dir / "m.wmap" + ": cancelled");
+  CHECK(calls == 3);
+  CHECK(std::filesystem::exists(dir / "new.wmap"));
 }
 
 TEST_CASE("the lock goes with the process that has it") {

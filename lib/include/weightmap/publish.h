@@ -20,8 +20,8 @@ struct PublishOptions {
   // While another process publishes: wait for it. Without, that is an error. REQUIRES: this process
   // has no Publisher of that name, which would be waited for without end.
   bool wait_for_other = false;
-  // Of verifying: called now and then, with bytes done and to do; false stops the work: kCancelled,
-  // and nothing has changed.
+  // Of verifying, and while it waits: called now and then, with bytes done and to do; false stops
+  // the work: kCancelled, and nothing has changed.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 

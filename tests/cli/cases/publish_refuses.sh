@@ -23,6 +23,8 @@ weightmap convert "$CHECKPOINTS/ties.pt" first.wmap >/dev/null
 weightmap publish first.wmap digits.wmap >/dev/null
 flock digits.wmap.generation "$WEIGHTMAP" publish new.wmap digits.wmap 2>&1
 echo "exit code $?"
+flock digits.wmap.generation python3 "$CLI/interrupt.py" SIGINT "$WEIGHTMAP" publish \
+  new.wmap digits.wmap --wait --no-verify 2>&1
 run_all weightmap publish new.wmap
 ls
 [[ $digest != "$(sha256sum digits.wmap)" ]] && echo "published once"
