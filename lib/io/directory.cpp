@@ -78,4 +78,9 @@ Result<File> Directory::open_file(std::string_view name) const {
                        path_ == "." ? std::string(name) : concat(path_, "/", name));
 }
 
+Result<void> Directory::sync() const {
+  if (sync_directory(descriptor_.get())) return {};
+  return system_error(path_, "cannot sync", errno);
+}
+
 }  // namespace weightmap::io

@@ -34,6 +34,9 @@ class Directory {
   // `.`, `..`, with a slash or NUL) or no regular file; those of File::open.
   Result<File> open_file(std::string_view name) const;
 
+  // Brings the names in it to the disk, where the file system can be asked to. Error: kIo.
+  Result<void> sync() const;
+
  private:
   Directory(Descriptor descriptor, std::string path);
 

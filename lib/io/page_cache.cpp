@@ -244,7 +244,7 @@ std::optional<CacheCounts> count_cached(const MappedFile& file) {
 Result<void> drop_from_cache(const MappedFile& file) {
   if (!file.file()) return {};
   const int descriptor = file.file()->descriptor();
-  if (uninterrupted([&] { return system_calls().fsync(descriptor); }) != 0) {
+  if (!sync_file(descriptor)) {
     return system_error(file.path(), "cannot write to the disk what is not there yet", errno);
   }
   ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);

@@ -9,14 +9,18 @@
 #include <fcntl.h>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
+#include <string_view>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
 
+#include "base/path_text.h"
 #include "base/text.h"
+#include "io/directory.h"
 #include "io/staged_output.h"
 #include "io/system.h"
 
@@ -109,23 +113,37 @@ Error cannot_rename(const WriteTarget& target, const Successor& successor, int e
   return system_error(target.path, concat("cannot rename ", successor.path), error_number);
 }
 
-int fsync_of(int descriptor) {
-  return uninterrupted([&] { return system_calls().fsync(descriptor); });
+Result<void> sync_bytes(const File& file) {
+  if (sync_file(file.descriptor())) return {};
+  return system_error(file.path(), "cannot sync", errno);
+}
+
+// Where the names of data files are: beside the new file, and where links lead to.
+Result<std::set<std::string>> directories_of(const std::vector<File>& data_files) {
+  std::set<std::string> directories;
+  for (const File& file : data_files) {
+    const Result<std::string> real = real_path(file.path());
+    if (!real) return real.error();
+    for (const std::string_view path : {std::string_view(file.path()), std::string_view(*real)})
+      directories.emplace(directory_prefix(path));
+  }
+  return directories;
 }
 
 // The new file, and what it needs beside it with the names of that.
-Result<void> sync_all(const WriteTarget& target, const Successor& successor) {
-  if (fsync_of(successor.file.descriptor()) != 0) {
-    return system_error(successor.path, "cannot sync", errno);
+Result<void> sync_all(const Successor& successor) {
+  Result<void> synced = sync_bytes(successor.file);
+  for (std::size_t i = 0; synced && i < successor.data_files.size(); ++i)
+    synced = sync_bytes(successor.data_files[i]);
+  if (!synced) return synced;
+  const auto directories = directories_of(successor.data_files);
+  if (!directories) return directories.error();
+  for (const std::string& path : *directories) {
+    const Result<Directory> directory = Directory::containing(path);
+    synced = directory ? directory->sync() : directory.error();
+    if (!synced) return synced;
   }
-  for (const File& data_file : successor.data_files) {
-    if (fsync_of(data_file.descriptor()) == 0) continue;
-    return system_error(data_file.path(), "cannot sync", errno);
-  }
-  if (successor.data_files.empty() || fsync_of(target.directory.get()) == 0 || errno == EINVAL) {
-    return {};
-  }
-  return system_error(target.path, "cannot sync its directory", errno);
+  return {};
 }
 
 // Whoever could not read the old file should not read the new one, and the block's owner stays that
@@ -258,7 +276,7 @@ Result<std::uint64_t> PublisherLock::replace(const WriteTarget& target,
   const std::uint64_t before = block_.counter();
   TakenRights rights(target, successor);
   if (sync) {
-    const Result<void> synced = sync_all(target, successor);
+    const Result<void> synced = sync_all(successor);
     if (!synced) return synced.error();
   }
   block_.set_digest(generation_of(before) + 1, digest);
@@ -270,8 +288,7 @@ Result<std::uint64_t> PublisherLock::replace(const WriteTarget& target,
     return cannot_rename(target, successor, failure);
   }
   rights.keep();
-  // EINVAL: a file system, as CIFS, on which directories are not synced.
-  const bool is_synced = !sync || fsync_of(target.directory.get()) == 0 || errno == EINVAL;
+  const bool is_synced = !sync || sync_directory(target.directory.get());
   const int failure = errno;
   const auto in_place = target.identity_of(target.name);
   if (!in_place || *in_place != successor.file.identity()) {

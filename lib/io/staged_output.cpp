@@ -152,15 +152,11 @@ Result<void> StagedOutput::retarget(const std::string& target) {
 }
 
 Result<void> StagedOutput::publish(bool sync) {
-  const auto fsync = [](const Descriptor& what) {
-    return uninterrupted([&] { return system_calls().fsync(what.get()); });
-  };
   keep_mode();
-  if (sync && fsync(file_) != 0) return system_error(path(), "cannot sync", errno);
+  if (sync && !sync_file(file_.get())) return system_error(path(), "cannot sync", errno);
   if (auto named = take_name(); !named) return named;
   is_published_ = true;
-  // EINVAL: a file system, as CIFS, on which directories are not synced.
-  if (sync && fsync(target_.directory) != 0 && errno != EINVAL) {
+  if (sync && !sync_directory(target_.directory.get())) {
     return system_error(path(), "is written, but its directory cannot be synced", errno);
   }
   return {};

@@ -42,6 +42,15 @@ SystemCalls& system_calls() {
   return calls;
 }
 
+bool sync_file(int fd) {
+  return uninterrupted([&] { return system_calls().fsync(fd); }) == 0;
+}
+
+// EINVAL: a file system, as CIFS, on which directories are not synced.
+bool sync_directory(int fd) {
+  return sync_file(fd) || errno == EINVAL;
+}
+
 Error system_error(std::string_view path, std::string_view action, int error_number) {
   const bool missing = error_number == ENOENT || error_number == ENOTDIR;
   return {missing ? ErrorCode::kNotFound : ErrorCode::kIo,

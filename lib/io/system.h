@@ -41,6 +41,12 @@ auto uninterrupted(const Call& call) {
   }
 }
 
+// fsync(2). False: errno tells why not.
+bool sync_file(int fd);
+
+// The same of the names in a directory; true where the file system cannot be asked to.
+bool sync_directory(int fd);
+
 // "<path>: <action>: <the system's words for the error number>", kNotFound where the words say
 // that there is no such file, else kIo.
 Error system_error(std::string_view path, std::string_view action, int error_number);

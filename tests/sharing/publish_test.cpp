@@ -277,31 +277,39 @@ TEST_CASE("a publisher is that of one file: not of where a link leads later, nor
 
 TEST_CASE("the data files of a new file are on the disk before it takes its place") {
   const TempDir dir;
+  const TempDir hub;
   write_marked(dir / "base.wmap", 1);
+  write_marked(hub / "blob", 1);
+  std::filesystem::create_symlink(hub / "blob", dir / "linked.wmap");
   write_marked(dir / "m.wmap", 2);
   const auto inode_of = [](const std::string& path) {
     struct stat status {};
     return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
   };
-  for (const bool sync : {true, false}) {
-    CAPTURE(sync);
-    write_referring(dir / "delta.wmap", dir / "base.wmap", "base.wmap");
-    std::vector<ino_t> synced;
-    const tests::CallSeam seam([&](const tests::SeenCall& call) {
-      struct stat status {};
-      if (call.name == "fsync" && ::fstat(call.descriptor, &status) == 0)
-        synced.push_back(status.st_ino);
-      if (call.name == "rename_at") {
-        CHECK((std::ranges::count(synced, inode_of(dir / "base.wmap")) == 1) == sync);
-        CHECK((std::ranges::count(synced, inode_of(dir.path())) > 0) == sync);
-      }
-      return tests::Verdict{};
-    });
-    auto publisher = Publisher::open(dir / "m.wmap", {.sync = sync});
-    REQUIRE(publisher);
-    synced.clear();  // of the block
-    REQUIRE(publisher->publish(dir / "delta.wmap"));
-    CHECK(seam.all("rename_at").size() == 1);
+  for (const std::string base : {"base.wmap", "linked.wmap"}) {
+    for (const bool sync : {true, false}) {
+      CAPTURE(base);
+      CAPTURE(sync);
+      write_referring(dir / "delta.wmap", dir / base, base);
+      std::vector<ino_t> synced;
+      const tests::CallSeam seam([&](const tests::SeenCall& call) {
+        struct stat status {};
+        if (call.name == "fsync" && ::fstat(call.descriptor, &status) == 0)
+          synced.push_back(status.st_ino);
+        if (call.name == "rename_at") {
+          CHECK(std::ranges::count(synced, inode_of(dir / base)) == (sync ? 1 : 0));
+          CHECK(std::ranges::count(synced, inode_of(dir.path())) == (sync ? 1 : 0));
+          CHECK(std::ranges::count(synced, inode_of(hub.path())) ==
+                (sync && base == "linked.wmap" ? 1 : 0));
+        }
+        return tests::Verdict{};
+      });
+      auto publisher = Publisher::open(dir / "m.wmap", {.sync = sync});
+      REQUIRE(publisher);
+      synced.clear();  // of the block
+      REQUIRE(publisher->publish(dir / "delta.wmap"));
+      CHECK(seam.all("rename_at").size() == 1);
+    }
   }
 }
 
