@@ -20,7 +20,7 @@ namespace weightmap::convert {
 namespace {
 
 // Of one segment: an honest pair of files has one or two, and each may cost a reading.
-constexpr std::size_t kMostCandidates = 4;
+constexpr std::ptrdiff_t kMostCandidates = 4;
 
 using Segments = std::vector<std::uint32_t>;    // of the plan
 using Candidates = std::vector<std::uint32_t>;  // segments of the base
@@ -139,7 +139,7 @@ class Search {
       if (tensor.segment == format::kNoSegment) continue;
       Candidates& list = named[tensor.segment];
       const auto number = base_.find_number(tensor.name);
-      if (!number || list.size() == kMostCandidates) continue;
+      if (!number || std::ssize(list) == kMostCandidates) continue;
       const auto candidate = base_.place(*number).segment;
       if (!candidate || std::ranges::find(list, *candidate) != list.end()) continue;
       const bool is_as_long = base_.segment(*candidate).size_bytes == size_of(tensor.segment);
@@ -150,13 +150,15 @@ class Search {
 
   std::vector<Segments> group_by_candidates(const std::vector<Candidates>& named) const {
     DisjointSets sets(taken_.size());
-    for (const Candidates& list : named)
+    for (const Candidates& list : named) {
       for (const std::uint32_t candidate : list)
         sets.join(candidate, list.front());
+    }
     std::map<std::uint32_t, Segments> by_root;
     for (std::uint32_t segment = 0; segment < named.size(); ++segment)
       if (!named[segment].empty()) by_root[sets.root_of(named[segment].front())].push_back(segment);
     std::vector<Segments> groups;
+    groups.reserve(by_root.size());
     for (auto& [root, segments] : by_root)
       groups.push_back(std::move(segments));
     return groups;
@@ -241,7 +243,7 @@ class Search {
     Candidates& left = alike.candidates;
     for (const std::uint32_t segment : alike.segments) {
       const Candidates next(left.rbegin(),
-                            left.rbegin() + std::min<std::ptrdiff_t>(kMostCandidates, left.size()));
+                            left.rbegin() + std::min(kMostCandidates, std::ssize(left)));
       const auto tried = try_each(segment, next, comparison, progress);
       if (!tried) return tried.error();
       if (*tried) left.erase(std::find(left.end() - std::ssize(next), left.end(), **tried));

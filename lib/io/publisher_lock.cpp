@@ -11,7 +11,6 @@
 #include <optional>
 #include <set>
 #include <span>
-#include <string_view>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <thread>
@@ -124,8 +123,8 @@ Result<std::set<std::string>> directories_of(const std::vector<File>& data_files
   for (const File& file : data_files) {
     const Result<std::string> real = real_path(file.path());
     if (!real) return real.error();
-    for (const std::string_view path : {std::string_view(file.path()), std::string_view(*real)})
-      directories.emplace(directory_prefix(path));
+    directories.emplace(directory_prefix(file.path()));
+    directories.emplace(directory_prefix(*real));
   }
   return directories;
 }

@@ -49,14 +49,14 @@ class Verification {
   Result<void> run(const VerifyOptions& options) {
     check_all_padding();
     ProgressTeller progress(options.progress, file_.path(), total_bytes_);
-    const io::Worker worker = [this](std::size_t number, const io::WorkProgress& more) {
+    const auto worker = [this](std::size_t number, const io::WorkProgress& more) {
       check(tasks_[number]);
       return more(tasks_[number].chunk.range.size_bytes);
     };
     Result<void> checked =
         io::share_work({.items = tasks_.size(),
                         .threads = options.threads != 0 ? options.threads : io::usable_processors(),
-                        .make_worker = [&worker] { return worker; },
+                        .make_worker = [&worker] { return io::Worker(worker); },
                         .tell = progress.as_work_progress()});
     if (!checked) return checked;
     std::ranges::sort(damages_, {}, [](const Damage& damage) {
