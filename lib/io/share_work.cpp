@@ -136,6 +136,7 @@ class Sharing {
 }  // namespace
 
 Result<void> share_work(const SharedWork& work) {
+  if (work.items == 0) return work.tell(0);  // a worker may cost memory
   return Sharing(work).run();
 }
 

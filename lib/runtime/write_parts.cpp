@@ -3,6 +3,8 @@
 // it has just read is still in its processor's cache, and one thread alone is bound by copying.
 #include "runtime/write_parts.h"
 
+#include <algorithm>
+
 namespace weightmap {
 namespace {
 
@@ -36,7 +38,7 @@ Result<void> write_parts(io::FileWriter& writer,
                          const MakePartFiller& make_filler,
                          unsigned jobs,
                          ProgressTeller& progress) {
-  const std::size_t threads = io::threads_for(size_of(parts), jobs);
+  const std::size_t threads = std::min(io::threads_for(size_of(parts), jobs), parts.size());
   // A part that alone is more than what is for one thread: its reading takes a processor.
   const auto is_threaded = [&](std::uint64_t part_bytes) {
     return jobs != 1 && part_bytes >= io::kThreadedBytes && part_bytes >= size_of(parts) / threads;
