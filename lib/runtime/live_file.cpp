@@ -30,6 +30,10 @@ constexpr int kAttempts = 100;
 // there.
 constexpr std::chrono::seconds kBlockIsKnown{1};
 
+// How long a file that did not open for a reason that may pass, as a limit of the process, is not
+// tried again by who only looks: it may take a lock of gigabytes to find it.
+constexpr milliseconds kMayHavePassed{100};
+
 // While the next generation is being published, the file is that one or the one before.
 std::uint64_t number_of(const io::ControlBlock& block, std::uint64_t counter, const Digest& found) {
   const std::uint64_t last = io::generation_of(counter);
@@ -37,9 +41,16 @@ std::uint64_t number_of(const io::ControlBlock& block, std::uint64_t counter, co
   return found == block.digest(last) ? last : last + 1;
 }
 
-// What another attempt may find mended, with the file being the same: all but what its bytes say.
-bool may_pass(const Error& error) {
-  return error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kWrongKind;
+// A file that did not open.
+struct Refused {
+  io::FoundFile file;
+  Clock::time_point until;
+};
+
+// Another attempt may find all mended, with the file being the same, but what its bytes say.
+Clock::time_point end_of_refusal(const Error& error) {
+  const bool stays = error.code() == ErrorCode::kCorrupt || error.code() == ErrorCode::kWrongKind;
+  return stays ? Clock::time_point::max() : Clock::now() + kMayHavePassed;
 }
 
 }  // namespace
@@ -60,7 +71,7 @@ struct LiveFile::State {
   void look_now();  // REQUIRES: `looking` is held
   void find_block();
   std::uint64_t counter() const { return block ? block->counter() : 0; }
-  Error refuse(const Error& why, const std::optional<io::FoundFile>& which, std::uint64_t at);
+  Error refuse(const Error& why, const std::optional<Refused>& which, std::uint64_t at);
   void accept(const WeightFile& file, std::uint64_t number, std::uint64_t at);
 
   std::shared_ptr<const FileGeneration> in_service() const;
@@ -75,7 +86,7 @@ struct LiveFile::State {
 
   std::mutex looking;  // one thread at a time; its own are these:
   std::optional<io::FileIdentity> present;
-  std::optional<io::FoundFile> refused;
+  std::optional<Refused> refused;
 
   mutable std::mutex mutex;  // held for moments; guards what `looking` alone may change:
   std::shared_ptr<const FileGeneration> newest;
@@ -96,14 +107,15 @@ Result<void> LiveFile::State::look(Look how) {
     const std::uint64_t before = counter();
     const Result<io::FoundFile> found = io::file_at(path);
     if (!found) return refuse(found.error(), std::nullopt, before);
-    const bool is_known = refused == *found && before == seen;
-    if (how != Look::kAgain && is_known) return refuse(*error, *found, before);
+    const bool is_known = refused && refused->file == *found && before == seen;
+    if (how != Look::kAgain && is_known && Clock::now() < refused->until)
+      return refuse(*error, refused, before);
     const Result<WeightFile> file =
         present == found->identity ? newest->file : WeightFile::open(path, options.open);
     // The digest that tells is that generation's until the counter has moved.
     const std::uint64_t number = block && file ? number_of(*block, before, file->digest()) : 0;
     if (counter() != before) continue;
-    if (!file) return refuse(file.error(), *found, before);
+    if (!file) return refuse(file.error(), Refused{*found, end_of_refusal(file.error())}, before);
     accept(*file, number, before);
     return {};
   }
@@ -132,13 +144,14 @@ void LiveFile::State::find_block() {
 }
 
 Error LiveFile::State::refuse(const Error& why,
-                              const std::optional<io::FoundFile>& which,
+                              const std::optional<Refused>& which,
                               std::uint64_t at) {
   Error kept = why;
-  refused = may_pass(kept) ? std::nullopt : which;
+  refused = which;
+  const bool stays = refused && refused->until == Clock::time_point::max();
   const std::scoped_lock lock(mutex);
   seen = at;
-  is_settled = refused.has_value() && !io::is_publishing(at);
+  is_settled = stays && !io::is_publishing(at);
   error = kept;
   return kept;
 }

@@ -211,10 +211,11 @@ TEST_CASE("what was cancelled is tried again") {
   REQUIRE(live->last_error());
   CHECK(live->last_error()->code() == ErrorCode::kCancelled);
   goes_on = true;
+  REQUIRE(live->refresh());
   CHECK(mark_of(live->current()->file) == 2);
 }
 
-TEST_CASE("an error that may pass is tried again") {
+TEST_CASE("an error that may pass is tried again, now and then") {
   const TempDir dir;
   publish_mark(dir, 1);
   const LiveFile live = open_live(dir / "m.wmap");
@@ -225,7 +226,15 @@ TEST_CASE("an error that may pass is tried again") {
     });
     CHECK(mark_of(live.current()->file) == 1);
     CHECK(live.last_error()->code() == ErrorCode::kIo);
+    const std::size_t opened = seam.all("open_at").size();
+    const auto start = std::chrono::steady_clock::now();
+    std::size_t looks = 0;
+    for (; std::chrono::steady_clock::now() - start < milliseconds(250); ++looks)
+      live.current();
+    CHECK(seam.all("open_at").size() > opened);
+    CHECK(seam.all("open_at").size() < opened + looks);
   }
+  CHECK(live.refresh());
   CHECK(mark_of(live.current()->file) == 2);
   CHECK_FALSE(live.last_error());
 }

@@ -55,8 +55,10 @@ class LiveFile {
 
   // Never null. Nothing has changed: one atomic load and a copy of the pointer; once a second also
   // a look whether the control block is still that one, some system calls. Else looks, and opens
-  // the new file; a thread that comes while another does so gets the old one. A file that came
-  // without a publish beside a block is seen by refresh() and by who waits.
+  // the new file; a thread that comes while another does so gets the old one. One that did not
+  // open is tried again when it may: damaged bytes not before another file is there, all else after
+  // 100 ms. A file that came without a publish beside a block is seen by refresh() and by who
+  // waits.
   std::shared_ptr<const FileGeneration> current() const;
 
   // Looks at path and block in any case, and again at what did not open. Errors: why the file that
