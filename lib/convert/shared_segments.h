@@ -26,9 +26,10 @@ struct SharedSegment {
 // For each segment of the plan one of the base with the same size and bytes that begins as aligned
 // as the plan wants it, if there is any: looked for under its tensors' names, then by its digest,
 // and compared byte by byte in any case. No segment of the base stands for two, which are apart.
-// Reads what is planned once where it is found by name, else at most three times, by
-// threads_for(all of it, jobs) threads (io/share_work.h); memory is 4 MiB a thread beside that of
-// its bytes, and some bytes a segment. Tells progress of what was found.
+// Reads what is planned once where the first of its names has it; else once more for its digest,
+// and for each other candidate, of which four by name and four by digest are tried, as far as that
+// is equal. By threads_for(all of it, jobs) threads (io/share_work.h); memory is 4 MiB a thread
+// beside that of its bytes, and some bytes a segment. Tells progress of what was found.
 // Errors: kIo, kCorrupt, kCancelled.
 Result<std::vector<std::optional<SharedSegment>>> find_shared_segments(
     const WeightFile& base,

@@ -18,8 +18,6 @@
 namespace weightmap::io {
 namespace {
 
-// Whoever asks for more gets these.
-constexpr std::size_t kMostThreads = 64;
 constexpr std::chrono::milliseconds kTellEvery{50};
 
 class Sharing {
@@ -30,6 +28,7 @@ class Sharing {
     const std::size_t threads = std::min({work_.threads, work_.items, kMostThreads});
     {
       std::vector<std::optional<std::jthread>> others;
+      others.reserve(threads);  // nothing may throw while they work
       for (std::size_t i = 1; i < threads; ++i)
         others.push_back(start_other());
       work_or_stop([this] { return tell(); });
@@ -142,7 +141,8 @@ Result<void> share_work(const SharedWork& work) {
 
 std::size_t threads_for(std::uint64_t size_bytes, unsigned jobs) {
   if (size_bytes < kThreadedBytes) return 1;
-  return jobs != 0 ? jobs : std::min(usable_processors(), kMostJobs);
+  if (jobs == 0) return std::min(usable_processors(), kMostJobs);
+  return std::min<std::size_t>(jobs, kMostThreads);
 }
 
 }  // namespace weightmap::io

@@ -38,22 +38,25 @@ Result<void> write_parts(io::FileWriter& writer,
                          const MakePartFiller& make_filler,
                          unsigned jobs,
                          ProgressTeller& progress) {
-  const std::size_t threads = std::min(io::threads_for(size_of(parts), jobs), parts.size());
-  // A part that alone is more than what is for one thread: its reading takes a processor.
-  const auto is_threaded = [&](std::uint64_t part_bytes) {
-    return jobs != 1 && part_bytes >= io::kThreadedBytes && part_bytes >= size_of(parts) / threads;
+  const std::size_t threads = io::threads_for(size_of(parts), jobs);
+  // When all others are done half of such a part would still be left: it is read by one thread and
+  // written by another. There are at most half as many as threads.
+  const auto is_for_two = [&](const ItemsPart& part) {
+    return size_of(part.range) >= io::kThreadedBytes &&
+           size_of(part.range) / 2 > size_of(parts) / (threads + 1);
   };
+  const auto writers = static_cast<std::size_t>(std::ranges::count_if(parts, is_for_two));
   const auto make_worker = [&]() -> io::Worker {
     return [&, filler = std::shared_ptr<PartFiller>(make_filler())](
                std::size_t number, const io::WorkProgress& more) -> Result<void> {
       const ItemsPart& part = parts[number];
-      io::FilePart into = writer.part(part.range, is_threaded(size_of(part.range)));
+      io::FilePart into = writer.part(part.range, is_for_two(part));
       Result<void> filled = filler->fill(part, into, more);
       return filled ? into.finish() : filled;
     };
   };
   Result<void> written = io::share_work({.items = parts.size(),
-                                         .threads = threads,
+                                         .threads = threads - writers,
                                          .make_worker = make_worker,
                                          .tell = progress.as_work_progress()});
   if (!written || parts.empty()) return written;

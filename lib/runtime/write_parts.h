@@ -48,8 +48,9 @@ class PartFiller {
 // A filler for one more thread. Called by that thread.
 using MakePartFiller = std::function<std::unique_ptr<PartFiller>()>;
 
-// Has the parts filled by threads_for(all of them, jobs) threads, as share_work does, each with
-// 4 MiB of memory beside that of its filler, and goes on behind them.
+// Has the parts filled by threads_for(all of them, jobs) threads, as share_work does, and goes on
+// behind them. A very large part has two of the threads. Each has 4 MiB of memory beside that of
+// its filler.
 // Errors: those of the fillers, of the file, of progress; where several parts fail, those of the
 // first. REQUIRES: the parts follow one another, and no byte behind the first begin is written.
 Result<void> write_parts(io::FileWriter& writer,

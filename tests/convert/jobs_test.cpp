@@ -299,9 +299,16 @@ TEST_SUITE("convert/jobs") {
     CHECK(read_file(prepared.target) == read_file(prepared.dir / "one.wmap"));
   }
 
-  TEST_CASE("one job has no thread, and a small file has none either") {
+  TEST_CASE(
+      "there are as many threads as jobs, one for a small file, two for a very large segment") {
     const Prepared prepared;
-    tests::write_file(prepared.dir / "small.pt", checkpoint_of({noise(11 * kMiB), "small"}));
+    const auto write = [&](const std::string& name, const Storages& storages) {
+      tests::write_file(prepared.dir / name, checkpoint_of(storages));
+      return prepared.dir / name;
+    };
+    const std::string small = write("small.pt", {noise(11 * kMiB), "small"});
+    const std::string large = write("large.pt", {"small", noise(40 * kMiB), "small"});
+    const std::string equal = write("equal.pt", Storages(4, noise(17 * kMiB)));
     const std::size_t before = tests::threads().size();
     const auto most_of = [&](const std::string& source, unsigned jobs) {
       auto most = before;
@@ -312,9 +319,14 @@ TEST_SUITE("convert/jobs") {
       converted(source, prepared.target, {.sync = false, .jobs = jobs, .progress = look});
       return most - before;
     };
-    CHECK(most_of(prepared.source, 1) == 0);
-    CHECK(most_of(prepared.dir / "small.pt", 8) == 0);
-    CHECK(most_of(prepared.source, 3) <= 3);  // two, and one that writes the largest segment
+    for (const std::string& source : {prepared.source, small, large, equal})
+      CHECK(most_of(source, 1) == 0);
+    CHECK(most_of(small, 8) == 0);
+    CHECK(most_of(large, 2) == 1);
+    for (const std::string& source : {prepared.source, large, equal}) {
+      CHECK(most_of(source, 2) <= 1);
+      CHECK(most_of(source, 4) <= 3);
+    }
     CHECK(tests::threads().size() == before);
   }
 

@@ -116,6 +116,25 @@ TEST_SUITE("io/share_work") {
     }
   }
 
+  TEST_CASE("never more than 64 threads are at work") {
+    std::atomic<int> at_work = 0;
+    std::atomic<int> most = 0;
+    const Worker work = [&](std::size_t, const WorkProgress&) {
+      const int now = ++at_work;
+      for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      --at_work;
+      return Result<void>();
+    };
+    REQUIRE(share_work({.items = 1'000,
+                        .threads = 1'000,
+                        .make_worker = [&] { return work; },
+                        .tell = [](std::uint64_t) { return Result<void>(); }}));
+    CHECK(most > 1);
+    CHECK(most <= static_cast<int>(kMostThreads));
+  }
+
   TEST_CASE("behind an item that failed none is begun") {
     std::vector<std::size_t> begun;
     const Worker work = [&](std::size_t item, const WorkProgress&) -> Result<void> {
@@ -142,6 +161,25 @@ TEST_SUITE("io/share_work") {
         CHECK_THROWS_AS((void)share(work, threads), std::bad_alloc);
         CHECK(at_work == 0);
       }
+    }
+  }
+
+  TEST_CASE("an exception of who makes a worker comes out of the call") {
+    for (const std::size_t threads : kThreads) {
+      CAPTURE(threads);
+      std::atomic<std::size_t> made = 0;
+      const auto make_worker = [&]() -> Worker {
+        if (++made == std::min(threads, kItems)) throw std::bad_alloc();
+        return [](std::size_t, const WorkProgress&) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(20));
+          return Result<void>();
+        };
+      };
+      CHECK_THROWS_AS((void)share_work({.items = kItems,
+                                        .threads = threads,
+                                        .make_worker = make_worker,
+                                        .tell = [](std::uint64_t) { return Result<void>(); }}),
+                      std::bad_alloc);
     }
   }
 
@@ -186,6 +224,7 @@ TEST_SUITE("io/share_work") {
     CHECK(threads_for(0, 0) == 1);
     CHECK(threads_for(kThreadedBytes - 1, 7) == 1);
     CHECK(threads_for(kThreadedBytes, 7) == 7);
+    CHECK(threads_for(kThreadedBytes, 1'000) == kMostThreads);
     CHECK(threads_for(kThreadedBytes, 0) == std::min(usable_processors(), kMostJobs));
   }
 }

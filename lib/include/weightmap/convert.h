@@ -57,9 +57,9 @@ struct ConvertOptions {
   std::uint64_t max_shard_bytes = 0;
   bool replace_any = false;  // replace a target that is no weight file; a weight file always is
   bool sync = true;          // on the disk before the name appears
-  // How many segments are read, hashed and written at the same time, each by a thread and with 4
-  // MiB of memory, 14 where it casts: 0 as many as there are processors, at most 8; 1: by the
-  // caller's thread alone.
+  // How many segments are read, hashed and written at the same time, each by a thread (a very large
+  // one by two of them) and with 4 MiB of memory a thread, 14 where it casts: 0 as many as there
+  // are processors, at most 8; 1: by the caller's thread alone; never more than 64.
   unsigned jobs = 0;
   // Refuse a source whose bytes are not those that its CRCs were made of, instead of reporting it.
   // What has no CRC (0 stands for none) cannot be told. Without, storages that are cut to what
