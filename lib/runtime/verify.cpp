@@ -33,6 +33,33 @@ struct Task {
   Chunk chunk;
 };
 
+// Ranges of padding are small, as a rule, and many.
+constexpr std::uint64_t kPaddingBytes = std::uint64_t{8} << 20U;
+constexpr std::size_t kPaddingRanges = 4096;
+
+std::uint64_t size_of(std::span<const Range> ranges) {
+  std::uint64_t size_bytes = 0;
+  for (const Range& range : ranges)
+    size_bytes += range.size_bytes;
+  return size_bytes;
+}
+
+// What is checked by one thread before it takes more.
+std::vector<std::span<const Range>> groups_of(std::span<const Range> padding) {
+  std::vector<std::span<const Range>> groups;
+  std::size_t begin = 0;
+  std::uint64_t size_bytes = 0;
+  for (std::size_t i = 0; i < padding.size(); ++i) {
+    size_bytes += padding[i].size_bytes;
+    const std::size_t count = i + 1 - begin;
+    if (size_bytes < kPaddingBytes && count < kPaddingRanges && i + 1 < padding.size()) continue;
+    groups.push_back(padding.subspan(begin, count));
+    begin = i + 1;
+    size_bytes = 0;
+  }
+  return groups;
+}
+
 // The work, and what has been found so far. Shared by the threads.
 class Verification {
  public:
@@ -40,21 +67,25 @@ class Verification {
                const WeightFile::State& state,
                std::vector<Range> padding,
                std::vector<Task> tasks)
-      : file_(file), state_(state), padding_(std::move(padding)), tasks_(std::move(tasks)) {
+      : file_(file),
+        state_(state),
+        padding_(std::move(padding)),
+        padding_groups_(groups_of(padding_)),
+        tasks_(std::move(tasks)) {
     for (const Task& task : tasks_)
       total_bytes_ += task.chunk.range.size_bytes;
   }
 
   // Error: kCancelled.
   Result<void> run(const VerifyOptions& options) {
-    check_all_padding();
-    ProgressTeller progress(options.progress, file_.path(), total_bytes_);
+    ProgressTeller progress(options.progress, file_.path(), total_bytes_ + size_of(padding_));
+    Result<void> begun = progress.tell(0);
+    if (!begun) return begun;
     const auto worker = [this](std::size_t number, const io::WorkProgress& more) {
-      check(tasks_[number]);
-      return more(tasks_[number].chunk.range.size_bytes);
+      return more(check_item(number));
     };
     Result<void> checked =
-        io::share_work({.items = tasks_.size(),
+        io::share_work({.items = padding_groups_.size() + tasks_.size(),
                         .threads = options.threads != 0 ? options.threads : io::usable_processors(),
                         .make_worker = [&worker] { return io::Worker(worker); },
                         .tell = progress.as_work_progress()});
@@ -70,8 +101,19 @@ class Verification {
   std::vector<Damage> take_damages() { return std::move(damages_); }
 
  private:
-  void check_all_padding() {
-    for (const Range& range : padding_) {
+  // Returns its bytes.
+  std::uint64_t check_item(std::size_t number) {
+    if (number < padding_groups_.size()) {
+      check_padding(padding_groups_[number]);
+      return size_of(padding_groups_[number]);
+    }
+    const Task& task = tasks_[number - padding_groups_.size()];
+    check(task);
+    return task.chunk.range.size_bytes;
+  }
+
+  void check_padding(std::span<const Range> ranges) {
+    for (const Range& range : ranges) {
       check({0, range},
             [&](std::span<const std::byte> bytes) { return format::check_padding(range, bytes); });
     }
@@ -105,9 +147,10 @@ class Verification {
   const WeightFile& file_;
   const WeightFile::State& state_;
   const std::vector<Range> padding_;
+  const std::vector<std::span<const Range>> padding_groups_;
   const std::vector<Task> tasks_;
-  std::uint64_t total_bytes_ = 0;
-  std::mutex mutex_;  // guards:
+  std::uint64_t total_bytes_ = 0;  // of tasks
+  std::mutex mutex_;               // guards:
   std::vector<Damage> damages_;
 };
 

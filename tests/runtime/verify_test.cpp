@@ -75,19 +75,53 @@ TEST_CASE("padding that is not zero is damage") {
   CHECK(report->damages[0].tensors.empty());
 }
 
+TEST_CASE("of many ranges of padding each is looked at") {
+  constexpr std::uint32_t kTensors = 10'000;
+  format::Content content;
+  std::vector<std::string> names;
+  for (std::uint32_t i = 0; i < kTensors; ++i)
+    names.push_back("t" + std::to_string(i));
+  std::vector<std::vector<std::byte>> segments;
+  for (std::uint32_t i = 0; i < kTensors; ++i) {
+    content.tensors.push_back(tensor_in(i, names[i], {1}, Dtype::kUInt8));
+    segments.push_back({std::byte{1}});
+  }
+  content.values.add_number(ValueKind::kNone, 0);
+  const auto bytes = build_file(content, segments);
+  const WeightFile file = open_built(bytes);
+  for (const std::uint32_t i : {0U, 4'095U, 4'096U, 7'000U, kTensors - 2}) {
+    CAPTURE(i);
+    std::byte& behind = bytes->bytes()[file.segment(i).offset_bytes + 1];
+    behind = std::byte{1};
+    for (const unsigned threads : {1U, 2U, 8U}) {
+      const auto report = file.verify({.threads = threads});
+      REQUIRE(report);
+      REQUIRE(report->damages.size() == 1);
+      CHECK(report->damages[0].begin_bytes == file.segment(i).offset_bytes + 1);
+    }
+    behind = std::byte{0};
+  }
+  CHECK(file.verify()->ok());
+}
+
 TEST_CASE("progress is told to the end and can stop the work") {
   const WeightFile file = open_built(sample());
   for (const unsigned threads : {1U, 2U, 8U}) {
     CAPTURE(threads);
-    std::uint64_t last = 0;
-    const auto watch = [&](std::uint64_t done, std::uint64_t) {
-      CHECK(done >= last);
-      last = done;
+    std::vector<std::uint64_t> told;
+    std::set<std::uint64_t> totals;
+    const auto watch = [&](std::uint64_t done, std::uint64_t total) {
+      told.push_back(done);
+      totals.insert(total);
       return true;
     };
     const auto whole = file.verify({.threads = threads, .progress = watch});
     REQUIRE(whole);
-    CHECK(last == whole->bytes_checked);
+    CHECK(std::ranges::is_sorted(told));
+    CHECK(told.front() == 0);
+    CHECK(totals == std::set{told.back()});
+    CHECK(told.back() > whole->bytes_checked);  // by the padding
+    CHECK(told.back() < file.size_bytes());
   }
   const auto stopped =
       file.verify({.threads = 1, .progress = [](std::uint64_t, std::uint64_t) { return false; }});

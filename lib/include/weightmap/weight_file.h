@@ -73,8 +73,9 @@ struct VerifyReport {
 };
 
 struct VerifyOptions {
-  unsigned threads = 0;  // 0: as many as there are processors
-  // Called from the calling thread now and then, with bytes done and to do; false stops the work.
+  unsigned threads = 0;  // at most 64; 0: as many as there are processors
+  // Called from the calling thread, before anything is read and then now and then, with bytes done
+  // and to do, padding among them; false stops the work.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 
