@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <set>
 #include <stdexcept>
@@ -97,6 +98,15 @@ inline bool is_installed(const std::string& program) {
 inline std::size_t open_descriptors() {
   const std::filesystem::directory_iterator entries("/proc/self/fd");
   return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+// This process may have so many bytes of address space more than now, and no more.
+inline bool leave_memory(std::uint64_t more_bytes) {
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlim_t most = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) + more_bytes;
+  const rlimit limit{.rlim_cur = most, .rlim_max = most};
+  return pages > 0 && ::setrlimit(RLIMIT_AS, &limit) == 0;
 }
 
 // From now on this process gets no further thread. For a child, which is nobody afterwards: root
