@@ -33,14 +33,24 @@ Progress::~Progress() {
 }
 
 bool Progress::update(std::uint64_t done_bytes, std::uint64_t total_bytes) {
-  if (!std::exchange(catching_, true)) catch_stop_signals();
-  const auto now = Clock::now();
-  if (screen_.moves_cursor && now >= next_draw_) {
-    write_error_stream("\r\x1b[K" + cut_end(line(done_bytes, total_bytes), screen_.columns));
-    drawn_ = true;
-    next_draw_ = now + kBetweenDraws;
-  }
+  if (is_due()) draw(line(done_bytes, total_bytes));
   return caught_signal() == 0;
+}
+
+bool Progress::wait_for(std::string_view whom) {
+  if (is_due()) draw(fmt::format("waiting for {}", whom));
+  return caught_signal() == 0;
+}
+
+bool Progress::is_due() {
+  if (!std::exchange(catching_, true)) catch_stop_signals();
+  return screen_.moves_cursor && Clock::now() >= next_draw_;
+}
+
+void Progress::draw(const std::string& text) {
+  write_error_stream("\r\x1b[K" + cut_end(text, screen_.columns));
+  drawn_ = true;
+  next_draw_ = Clock::now() + kBetweenDraws;
 }
 
 double Progress::seconds() const {

@@ -23,11 +23,14 @@ class Progress {
   // leave behind: until then SIGINT, SIGTERM and SIGHUP end the process, from then on they are
   // remembered. False: one of them asked to stop.
   bool update(std::uint64_t done_bytes, std::uint64_t total_bytes);
+  bool wait_for(std::string_view whom);  // the same while nothing is done
 
   double seconds() const;  // since the start
   void clear();
 
  private:
+  bool is_due();
+  void draw(const std::string& text);
   std::string line(std::uint64_t done_bytes, std::uint64_t total_bytes) const;
 
   using Clock = std::chrono::steady_clock;

@@ -45,8 +45,9 @@ Result<Outcome> publish_file(const Arguments& arguments) {
   PublishOptions options;
   options.verify = !arguments.no_verify;
   options.sync = !arguments.no_sync;
-  options.wait_for_other = arguments.wait;
   options.progress = [&](auto done, auto total) { return progress.update(done, total); };
+  const auto keep_waiting = [&] { return progress.wait_for("another process that publishes"); };
+  if (arguments.wait) options.keep_waiting = keep_waiting;
   const auto report = publish(arguments.new_path, arguments.current_path, options);
   if (!report) return report.error();
   return Outcome{*report, progress.seconds()};

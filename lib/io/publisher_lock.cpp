@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -117,16 +116,21 @@ Result<void> sync_bytes(const File& file) {
   return system_error(file.path(), "cannot sync", errno);
 }
 
-// Where the names of data files are: beside the new file, and where links lead to.
-Result<std::set<std::string>> directories_of(const std::vector<File>& data_files) {
-  std::set<std::string> directories;
+// Each directory that holds one of the names by which data files are found, once.
+Result<void> sync_names(const std::vector<File>& data_files) {
+  std::vector<FileIdentity> synced;
   for (const File& file : data_files) {
-    const Result<std::string> real = real_path(file.path());
-    if (!real) return real.error();
-    directories.emplace(directory_prefix(file.path()));
-    directories.emplace(directory_prefix(*real));
+    for (const std::string& name : names_from(file.path())) {
+      const Result<FileIdentity> identity = directory_identity_of(name);
+      if (!identity) return identity.error();
+      if (std::ranges::find(synced, *identity) != synced.end()) continue;
+      const Result<Directory> directory = Directory::containing(name);
+      const Result<void> done = directory ? directory->sync() : directory.error();
+      if (!done) return done;
+      synced.push_back(*identity);
+    }
   }
-  return directories;
+  return {};
 }
 
 // The new file, and what it needs beside it with the names of that.
@@ -134,15 +138,11 @@ Result<void> sync_all(const Successor& successor) {
   Result<void> synced = sync_bytes(successor.file);
   for (std::size_t i = 0; synced && i < successor.data_files.size(); ++i)
     synced = sync_bytes(successor.data_files[i]);
-  if (!synced) return synced;
-  const auto directories = directories_of(successor.data_files);
-  if (!directories) return directories.error();
-  for (const std::string& path : *directories) {
-    const Result<Directory> directory = Directory::containing(path);
-    synced = directory ? directory->sync() : directory.error();
-    if (!synced) return synced;
-  }
-  return {};
+  return synced ? sync_names(successor.data_files) : synced;
+}
+
+Error has_lost_its_name(const std::string& path) {
+  return {ErrorCode::kIo, concat(path, ": another file has taken its name since it was checked")};
 }
 
 // Whoever could not read the old file should not read the new one, and the block's owner stays that
@@ -205,10 +205,18 @@ Result<void> Successor::check_file_system(const WriteTarget& target) const {
   return {};
 }
 
-bool Successor::has_its_name() const {
+Result<void> Successor::check_names() const {
   struct stat status {};
-  return ::fstatat(directory.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-         FileIdentity{.device = status.st_dev, .inode = status.st_ino} == file.identity();
+  if (::fstatat(directory.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
+    return system_error(path, "cannot be found any more", errno);
+  const FileIdentity found{.device = status.st_dev, .inode = status.st_ino};
+  if (found != file.identity()) return has_lost_its_name(path);
+  for (const File& data_file : data_files) {
+    const Result<FoundFile> there = file_at(data_file.path());
+    if (!there) return there.error();
+    if (there->identity != data_file.identity()) return has_lost_its_name(data_file.path());
+  }
+  return {};
 }
 
 PublisherLock::PublisherLock(Descriptor file, ControlBlock block)
@@ -269,15 +277,11 @@ Result<std::uint64_t> PublisherLock::replace(const WriteTarget& target,
                                              const Successor& successor,
                                              const Digest& digest,
                                              bool sync) {
-  if (!successor.has_its_name()) {
-    return Error(ErrorCode::kIo, concat(successor.path, ": another file has taken its name"));
-  }
   const std::uint64_t before = block_.counter();
   TakenRights rights(target, successor);
-  if (sync) {
-    const Result<void> synced = sync_all(successor);
-    if (!synced) return synced.error();
-  }
+  Result<void> ready = sync ? sync_all(successor) : Result<void>();
+  if (ready) ready = successor.check_names();
+  if (!ready) return ready.error();
   block_.set_digest(generation_of(before) + 1, digest);
   block_.set_counter(before + 1);
   if (system_calls().rename_at(successor.directory.get(), successor.name.c_str(),

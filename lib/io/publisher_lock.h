@@ -30,7 +30,8 @@ struct Successor {
   // Error: kInvalidArgument, a rename to there cannot be.
   Result<void> check_file_system(const WriteTarget& target) const;
 
-  bool has_its_name() const;  // no other file took it since
+  // No other file took its name since, nor one of its data files'. Errors: kNotFound, kIo.
+  Result<void> check_names() const;
 };
 
 // The right to publish under one name. The lock is the kernel's, on the control block itself: it
@@ -62,9 +63,11 @@ class PublisherLock {
   void finish(const Digest& digest_of_target);
 
   // Gives the successor the target's name, and its owner (where that is allowed) and permissions if
-  // there is one, which it loses again when this fails; `sync`: the
-  // successor's bytes are on the disk before, the name afterwards. Returns the generation.
-  // Errors: kIo, kInvalidArgument (another file system), the target being the old one; only when
+  // there is one, which it loses again when this fails. `sync`: the bytes of the successor and of
+  // its data files, and the names of those, are on the disk before, its own name afterwards.
+  // Returns the generation.
+  // Errors: kIo; kNotFound, a data file is gone; kInvalidArgument, another file system; the target
+  // is then the old one, and the message is about the file that it names first. Only when
   // the directory at last cannot be synced it is the new one, and the message says so; and when
   // another file came under one of the names at the last moment it may be that one.
   // REQUIRES: !is_unfinished(), and check_held(target).

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/write_target.h"
 
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <fcntl.h>
 #include <memory>
@@ -9,6 +11,7 @@
 #include <string_view>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 
 #include "base/hash.h"
@@ -109,6 +112,20 @@ Result<std::string> real_path(const std::string& path) {
     return Error(ErrorCode::kNotFound, concat(path, ": is a link to what does not exist"));
   }
   return path;
+}
+
+std::vector<std::string> names_from(const std::string& path) {
+  constexpr std::size_t kMostLinks = 40;  // the kernel's limit
+  std::vector<std::string> names{path};
+  std::array<char, PATH_MAX> target{};
+  while (names.size() <= kMostLinks) {
+    const ssize_t length = ::readlink(names.back().c_str(), target.data(), target.size());
+    if (length <= 0) break;
+    const std::string_view next(target.data(), static_cast<std::size_t>(length));
+    const bool is_absolute = next.front() == '/';
+    names.push_back(concat(is_absolute ? "" : directory_prefix(names.back()), next));
+  }
+  return names;
 }
 
 FileLock take_lock(const Descriptor& file) {

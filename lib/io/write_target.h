@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "weightmap/result.h"
 
@@ -15,6 +16,9 @@ namespace weightmap::io {
 // The path behind all links, as it is where nothing has that name.
 // Errors: kNotFound (a link that leads nowhere), kIo.
 Result<std::string> real_path(const std::string& path);
+
+// The path, and if a link has that name the one that it leads to, and so on.
+std::vector<std::string> names_from(const std::string& path);
 
 // Where a file is to appear: an open directory and a name in it, links followed, and the name of
 // the temporary beside it by which writers of one target keep out of each other's way.

@@ -4,6 +4,7 @@
 #include "weightmap/publish.h"
 
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -95,15 +96,20 @@ std::vector<io::File> data_files_of(const WeightFile& file) {
   return files;
 }
 
+Error damage_error(const WeightFile& file, std::span<const Damage> damages) {
+  const Damage& first = damages.front();
+  const std::string more =
+      damages.size() == 1 ? "" : concat(", and more in ", damages.size() - 1, " places");
+  return {ErrorCode::kCorrupt,
+          concat(state_of(file).opened(first.data_file).path, ": ", first.what, more)};
+}
+
 Result<std::uint64_t> verify_all(const WeightFile& file, const PublishOptions& options) {
   if (!options.verify) return std::uint64_t{0};
-  if (options.progress && !options.progress(0, file.size_bytes())) {
-    return Error(ErrorCode::kCancelled, concat(file.path(), ": cancelled"));
-  }
   const auto report = file.verify({.progress = options.progress});
   if (!report) return report.error();
   if (report->ok()) return report->bytes_checked;
-  return Error(ErrorCode::kCorrupt, concat(file.path(), ": ", report->damages.front().what));
+  return damage_error(file, report->damages);
 }
 
 Result<Candidate> check_new(const std::string& new_path,
@@ -145,6 +151,7 @@ Result<PublishReport> put_in_place(io::PublisherLock& lock,
   if (!target) return target.error();
   Result<void> fits = lock.check_held(*target);
   if (fits) fits = check_fits(candidate.file, candidate.successor, *target);
+  if (fits) fits = candidate.file.check();
   if (!fits) return fits.error();
   PublishReport report{.replaced = target->previous_identity.has_value(),
                        .healed = lock.is_unfinished(),
@@ -159,19 +166,11 @@ Result<PublishReport> put_in_place(io::PublisherLock& lock,
   return report;
 }
 
-// Progress stands still while it waits, at what is verified.
 Result<io::PublisherLock> take_lock_of(const std::string& current_path,
-                                       const PublishOptions& options,
-                                       std::uint64_t verified_bytes = 0) {
+                                       const PublishOptions& options) {
   const auto target = io::WriteTarget::resolve(current_path);
   if (!target) return target.error();
-  io::PublisherLock::KeepWaiting keep_waiting;
-  if (options.wait_for_other) {
-    keep_waiting = [&options, verified_bytes] {
-      return !options.progress || options.progress(verified_bytes, verified_bytes);
-    };
-  }
-  return io::PublisherLock::take(*target, keep_waiting);
+  return io::PublisherLock::take(*target, options.keep_waiting);
 }
 
 }  // namespace
@@ -181,7 +180,7 @@ Result<PublishReport> publish(const std::string& new_path,
                               const PublishOptions& options) {
   const auto candidate = check_new(new_path, current_path, options);
   if (!candidate) return candidate.error();
-  auto lock = take_lock_of(current_path, options, candidate->verified_bytes);
+  auto lock = take_lock_of(current_path, options);
   if (!lock) return lock.error();
   return put_in_place(*lock, *candidate, current_path, options);
 }

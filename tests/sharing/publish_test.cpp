@@ -5,12 +5,14 @@
 #include <atomic>
 #include <fcntl.h>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -277,16 +279,19 @@ TEST_CASE("a publisher is that of one file: not of where a link leads later, nor
 
 TEST_CASE("the data files of a new file are on the disk before it takes its place") {
   const TempDir dir;
+  const TempDir middle;
   const TempDir hub;
   write_marked(dir / "base.wmap", 1);
   write_marked(hub / "blob", 1);
-  std::filesystem::create_symlink(hub / "blob", dir / "linked.wmap");
+  std::filesystem::create_symlink(hub / "blob", middle / "link");
+  std::filesystem::create_symlink(middle / "link", dir / "linked.wmap");
+  std::filesystem::create_symlink("base.wmap", dir / "near.wmap");
   write_marked(dir / "m.wmap", 2);
   const auto inode_of = [](const std::string& path) {
     struct stat status {};
     return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
   };
-  for (const std::string base : {"base.wmap", "linked.wmap"}) {
+  for (const std::string base : {"base.wmap", "near.wmap", "linked.wmap"}) {
     for (const bool sync : {true, false}) {
       CAPTURE(base);
       CAPTURE(sync);
@@ -299,8 +304,9 @@ TEST_CASE("the data files of a new file are on the disk before it takes its plac
         if (call.name == "rename_at") {
           CHECK(std::ranges::count(synced, inode_of(dir / base)) == (sync ? 1 : 0));
           CHECK(std::ranges::count(synced, inode_of(dir.path())) == (sync ? 1 : 0));
-          CHECK(std::ranges::count(synced, inode_of(hub.path())) ==
-                (sync && base == "linked.wmap" ? 1 : 0));
+          const int of_links = sync && base == "linked.wmap" ? 1 : 0;
+          CHECK(std::ranges::count(synced, inode_of(middle.path())) == of_links);
+          CHECK(std::ranges::count(synced, inode_of(hub.path())) == of_links);
         }
         return tests::Verdict{};
       });
@@ -365,6 +371,63 @@ TEST_CASE("what is refused changes nothing and leaves nothing") {
   check_refused(dir / "damaged.wmap", current, ErrorCode::kCorrupt, "damaged.wmap: ");
   const PublishOptions stop{.progress = [](auto, auto) { return false; }};
   check_refused(fresh, current, ErrorCode::kCancelled, "cancelled", stop);
+}
+
+TEST_CASE("damage of a data file is told as that one's") {
+  const TempDir dir;
+  const std::string base = dir / "base.wmap";
+  write_marked(base, 1);
+  write_referring(dir / "delta.wmap", base, "base.wmap");
+  std::string bytes = tests::read_file(base);
+  bytes[WeightFile::open(base)->segment(0).offset_bytes] ^= 1;
+  tests::write_file(base, bytes);
+  check_refused(dir / "delta.wmap", dir / "m.wmap", ErrorCode::kCorrupt, "base.wmap: blob: R28");
+}
+
+TEST_CASE("a data file that is another one after it was checked is told, and nothing has changed") {
+  const TempDir dir;
+  const std::string current = dir / "m.wmap";
+  const std::string base = dir / "base.wmap";
+  write_marked(current, 1);
+  REQUIRE(Publisher::open(current));  // makes the block
+  struct Change {
+    std::function<void()> make;
+    ErrorCode code;
+    std::string words;
+  };
+  const std::vector<Change> changes = {
+      {[&] { std::filesystem::remove(base); }, ErrorCode::kNotFound, "base.wmap: "},
+      {[&] { std::filesystem::rename(dir / "other.wmap", base); }, ErrorCode::kIo,
+       "base.wmap: another file has taken its name"},
+      {[&] { std::filesystem::resize_file(base, 100); }, ErrorCode::kCorrupt, "base.wmap: "}};
+  for (const Change& change : changes) {
+    write_marked(base, 2);
+    write_marked(dir / "other.wmap", 3);
+    write_referring(dir / "delta.wmap", base, "base.wmap");
+    bool is_made = false;
+    const auto change_at_end = [&](std::uint64_t done, std::uint64_t total) {
+      if (done == total && !std::exchange(is_made, true)) change.make();
+      return true;
+    };
+    check_refused(dir / "delta.wmap", current, change.code, change.words,
+                  {.progress = change_at_end});
+    CHECK(generation_at(current) == 0);
+  }
+}
+
+TEST_CASE("a data file that goes while the lock is waited for is told") {
+  const TempDir dir;
+  write_marked(dir / "m.wmap", 1);
+  write_marked(dir / "base.wmap", 2);
+  write_referring(dir / "delta.wmap", dir / "base.wmap", "base.wmap");
+  auto other = std::make_optional(*Publisher::open(dir / "m.wmap"));
+  const auto end_of_wait = [&] {
+    std::filesystem::rename(dir / "base.wmap", dir / "gone.wmap");
+    other.reset();
+    return true;
+  };
+  check_refused(dir / "delta.wmap", dir / "m.wmap", ErrorCode::kNotFound,
+                "base.wmap: ", {.keep_waiting = end_of_wait});
 }
 
 TEST_CASE("damage is not looked for where that is not wanted") {
@@ -480,7 +543,7 @@ TEST_CASE("while one publishes another is refused, or waits") {
   std::optional<Result<PublishReport>> third;
   std::atomic<bool> has_published = false;
   std::thread waiting([&] {
-    third.emplace(publish(dir / "new.wmap", dir / "m.wmap", {.wait_for_other = true}));
+    third.emplace(publish(dir / "new.wmap", dir / "m.wmap", {.keep_waiting = [] { return true; }}));
     has_published = true;
   });
   while (!asks_for_lock && !has_published)
@@ -505,10 +568,7 @@ TEST_CASE("who waits for another can be told to stop") {
   REQUIRE(first);
   int calls = 0;
   const auto stopped =
-      publish(dir / "new.wmap", dir / "m.wmap",
-              {.verify = false, .wait_for_other = true, .progress = [&](auto, auto) {
-                 return ++calls < 3;
-               }});
+      publish(dir / "new.wmap", dir / "m.wmap", {.keep_waiting = [&] { return ++calls < 3; }});
   REQUIRE_FALSE(stopped);
   CHECK(stopped.error().code() == ErrorCode::kCancelled);
   CHECK(stopped.error().message() == dir / "m.wmap" + ": cancelled");
@@ -581,7 +641,8 @@ TEST_CASE("of many that publish first at once each makes a generation, in one bl
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
     if (child == 0) {
-      const auto report = publish(path, dir / "m.wmap", {.sync = false, .wait_for_other = true});
+      const auto report =
+          publish(path, dir / "m.wmap", {.sync = false, .keep_waiting = [] { return true; }});
       ::_exit(report ? 0 : 1);
     }
     children.push_back(child);

@@ -17,11 +17,12 @@ struct PublishOptions {
   // On the disk, with the data files beside it, before the name changes, and the name before it
   // returns.
   bool sync = true;
-  // While another process publishes: wait for it. Without, that is an error. REQUIRES: this process
-  // has no Publisher of that name, which would be waited for without end.
-  bool wait_for_other = false;
-  // Of verifying, and while it waits: called now and then, with bytes done and to do; false stops
-  // the work: kCancelled, and nothing has changed.
+  // While another process publishes this is called now and then, and as long as it says true that
+  // one is waited for; false: kCancelled, and nothing has changed. Without, another one that
+  // publishes is an error. REQUIRES: this process has no Publisher of that name, which would be
+  // waited for without end.
+  std::function<bool()> keep_waiting;
+  // Of verifying: as VerifyOptions::progress. False stops: kCancelled, and nothing has changed.
   std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 
@@ -45,11 +46,13 @@ struct PublishReport {
 // generation, too.
 //
 // Errors: those of WeightFile::open and verify, of the new file (kCorrupt where it is damaged);
+// kCancelled;
 // kInvalidArgument: both are one file, the new one is a link, lies on another file system, or has
 // data files beside it and lies in another directory, or needs the very file that it would
 // replace (the message says the way out); kExists: `current_path` is no weight file; kIo: the
-// system refuses, another process is publishing, the control block is not to be trusted, or another
-// file took one of the names meanwhile (and may be in place: the message says so). When the
+// system refuses, another process is publishing, the control block is not to be trusted, one of the
+// data files was written to or replaced meanwhile, or another file took one of the names meanwhile
+// (and may be in place: the message says so). When the
 // directory cannot be synced at last, the new file is in place and the message says so.
 // Messages begin with the path that they are about.
 Result<PublishReport> publish(const std::string& new_path,
@@ -61,7 +64,8 @@ Result<PublishReport> publish(const std::string& new_path,
 // the last of both.
 class Publisher {
  public:
-  // Makes the control block if there is none. Errors: kNotFound, kIo, as publish().
+  // Makes the control block if there is none. Errors: kNotFound, kIo, kCancelled, as publish();
+  // kInvalidArgument: the path has no name of a file, or that of something else.
   static Result<Publisher> open(const std::string& current_path,
                                 const PublishOptions& options = {});
 
