@@ -140,7 +140,8 @@ Run add_export(CLI::App& app) {
       ->type_name("NAME")
       ->check(CLI::IsMember({"torch", "safetensors"}));
   app.add_flag("--drop-opaque", options.drop_opaque,
-               "leave out objects of unknown classes instead of refusing");
+               "leave out objects of unknown classes, and tensors beside state dicts, instead of "
+               "refusing");
   SafetensorsOptions& safetensors = options.safetensors;
   app.add_flag("--contiguous", safetensors.contiguous,
                "safetensors: write strided tensors in row-major order");

@@ -69,13 +69,6 @@ bool is_of_unknown_class(const WeightFile& file, const ValueGraph& values, std::
   return !has_all_it_needs(file.composite(static_cast<std::uint32_t>(value.number)), value);
 }
 
-// "module\nname" as people write it.
-std::string dotted(std::string_view global) {
-  std::string text(global);
-  std::ranges::replace(text, '\n', '.');
-  return text;
-}
-
 // A plain dict, a list ... has none in Python; nor has a tensor without a shape when it is pickled.
 bool can_have_attributes(const WeightFile& file, const ValueNode& node) {
   if (node.kind == ValueKind::kTensor) {
@@ -100,7 +93,12 @@ class Selector {
     walk();
     if (!opaque_.empty() && (!drop_opaque || selection_.is_opaque[values_.root()]))
       return refusal();
-    note_dropped();
+    const std::vector<std::uint32_t> lost = lost_tensors();
+    if (!drop_opaque) {
+      const auto found = std::ranges::find_if(lost, [this](auto node) { return !is_buffer(node); });
+      if (found != lost.end()) return is_in_no_state_dict(*found);
+    }
+    note_dropped(lost);
     return std::move(selection_);
   }
 
@@ -173,10 +171,46 @@ class Selector {
             concat(place.empty() ? "the whole checkpoint" : quoted(place),
                    " is an object of a class that is not known, which is never written into a "
                    "pickle (all such classes: ",
-                   list, place.empty() ? ")" : "); drop_opaque leaves them out")};
+                   list,
+                   place.empty() ? "); drop_opaque leaves all out but its tensors"
+                                 : "); drop_opaque leaves them out")};
   }
 
-  void note_dropped() {
+  // Those that only what is left out had: an opaque object, or a module beside its state dict.
+  std::vector<std::uint32_t> lost_tensors() const {
+    std::vector<std::uint32_t> lost;
+    for (std::uint32_t node = 0; node < values_.size(); ++node) {
+      const ValueKind kind = values_.node(node).kind;
+      const bool is_tensor = kind == ValueKind::kTensor || kind == ValueKind::kComposite;
+      if (is_tensor && selection_.holders[node] == 0 && !selection_.is_opaque[node])
+        lost.push_back(node);
+    }
+    return lost;
+  }
+
+  // One that is not persistent: its module makes it again.
+  bool is_buffer(std::uint32_t node) const {
+    const ValueNode& value = values_.node(node);
+    const auto number = static_cast<std::uint32_t>(value.number);
+    return value.kind == ValueKind::kTensor ? file_.tensor(number).is_buffer()
+                                            : file_.composite(number).is_buffer();
+  }
+
+  std::string name_of(std::uint32_t node) const {
+    const ValueNode& value = values_.node(node);
+    const auto number = static_cast<std::uint32_t>(value.number);
+    return std::string(value.kind == ValueKind::kTensor ? file_.name(number)
+                                                        : file_.composite_name(number));
+  }
+
+  Error is_in_no_state_dict(std::uint32_t node) const {
+    return {ErrorCode::kUnsupported,
+            concat(quoted(name_of(node)),
+                   " is a tensor that is in no state dict, which is what is written of a module; "
+                   "drop_opaque leaves such out")};
+  }
+
+  void note_dropped(const std::vector<std::uint32_t>& lost) {
     for (const std::uint32_t node : opaque_) {
       selection_.dropped.push_back(concat(paths_.path_to(node), ": an object of ", class_of(node)));
     }
@@ -185,21 +219,8 @@ class Selector {
       selection_.dropped.push_back(concat(path.empty() ? "the top" : path, ": attributes of a ",
                                           value_kind_name(values_.node(node).kind)));
     }
-    note_tensors();
-  }
-
-  // Those that only what was dropped had.
-  void note_tensors() {
-    for (std::uint32_t node = 0; node < values_.size(); ++node) {
-      const ValueNode& value = values_.node(node);
-      if (selection_.holders[node] > 0 || selection_.is_opaque[node]) continue;
-      const auto number = static_cast<std::uint32_t>(value.number);
-      if (value.kind == ValueKind::kTensor) {
-        selection_.dropped.push_back(concat(file_.name(number), ": a tensor"));
-      } else if (value.kind == ValueKind::kComposite) {
-        selection_.dropped.push_back(concat(file_.composite_name(number), ": a tensor"));
-      }
-    }
+    for (const std::uint32_t node : lost)
+      selection_.dropped.push_back(concat(name_of(node), ": a tensor"));
   }
 
   const WeightFile& file_;
@@ -212,6 +233,12 @@ class Selector {
 };
 
 }  // namespace
+
+std::string dotted(std::string_view global) {
+  std::string text(global);
+  std::ranges::replace(text, '\n', '.');
+  return text;
+}
 
 bool is_of_subclass(const WeightFile& file, const ValueNode& node) {
   return node.kind == ValueKind::kComposite &&

@@ -20,8 +20,9 @@ struct Selection {
   std::vector<std::string> dropped;    // "args: an object of argparse.Namespace"
 };
 
-// All but opaque objects. Errors: kUnsupported, naming every class and where the first stands,
-// unless they are to be dropped; for a root that is opaque in any case.
+// All but opaque objects. Errors: kUnsupported, naming every class and where the first stands, or a
+// tensor that nothing holds which is written and that is no buffer, unless they are to be dropped;
+// for a root that is opaque in any case.
 Result<Selection> select_values(const WeightFile& file, const ValueGraph& values, bool drop_opaque);
 
 // The children that a pickle writes as the items of a container: keys and values, or items; in a
@@ -31,6 +32,8 @@ inline constexpr std::uint32_t kDroppedItem = 0xFFFFFFFFU;
 std::vector<std::uint32_t> written_items(const ValueGraph& values,
                                          const Selection& selection,
                                          std::uint32_t node);
+
+std::string dotted(std::string_view global);  // "module\nname" as people write it
 
 // Whether the node is a tensor of a subclass.
 bool is_of_subclass(const WeightFile& file, const ValueNode& node);

@@ -142,14 +142,33 @@ Result<void> write_archive(const WeightFile& file,
   return written ? into.writer.write(bytes_of(convert::zip_directory(archive.layout))) : written;
 }
 
+// The object, with a state dict where a module was saved whole: by its state, or by the names that
+// tensors have. An object of an unknown class that is the whole has names at least.
+Result<ValueGraph> values_to_write(const WeightFile& file,
+                                   const ExportOptions& options,
+                                   std::vector<std::string>& dropped) {
+  Result<ValueGraph> values = file.values();
+  if (!values) return values.error();
+  if (values->empty()) return convert::values_of_names(file);
+  std::vector<std::string> modules;
+  values = convert::with_state_dicts(*values, modules);
+  if (!values) return values.error().with_context(file.path());
+  const std::uint32_t root = values->root();
+  const bool is_opaque = values->node(root).kind == ValueKind::kOpaque;
+  const std::string class_name = is_opaque ? convert::dotted(values->text(root)) : "";
+  if (!is_opaque || !(options.drop_opaque || class_name.starts_with("__torch__."))) {
+    dropped = std::move(modules);
+    return values;
+  }
+  dropped.push_back(concat("the top: all but the tensors of a ", class_name, ", by their names"));
+  return convert::values_of_names(file);
+}
+
 Result<TorchPickle> make_pickle(const WeightFile& file,
                                 const ExportOptions& options,
                                 std::vector<std::string>& dropped) {
-  Result<ValueGraph> values = file.values();
+  const Result<ValueGraph> values = values_to_write(file, options, dropped);
   if (!values) return values.error();
-  if (values->empty()) *values = convert::values_of_names(file);
-  values = convert::with_state_dicts(*values, dropped);
-  if (!values) return values.error().with_context(file.path());
   Result<convert::Selection> selection = convert::select_values(file, *values, options.drop_opaque);
   if (!selection) return selection.error().with_context(file.path());
   dropped.insert(dropped.end(), selection->dropped.begin(), selection->dropped.end());

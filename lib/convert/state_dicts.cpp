@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "convert/export_selection.h"
 #include "convert/value_paths.h"
 #include "format/naming.h"
 
@@ -19,7 +20,11 @@ constexpr std::size_t kState = 2;  // place among the children of an opaque obje
 class StateDicts {
  public:
   explicit StateDicts(const ValueGraph& values)
-      : values_(values), is_top_(values.size(), false), copies_(values.size()), paths_(values) {}
+      : values_(values),
+        limits_(values),
+        is_top_(values.size(), false),
+        copies_(values.size()),
+        paths_(values) {}
 
   Result<ValueGraph> run(std::vector<std::string>& told) {
     find_modules(told);
@@ -58,9 +63,8 @@ class StateDicts {
 
   std::string line_for(std::uint32_t node) const {
     const std::string path = paths_.path_to(node);
-    std::string name(values_.text(node));
-    std::ranges::replace(name, '\n', '.');
-    return concat(path.empty() ? "the top" : path, ": all but the state dict of a ", name);
+    return concat(path.empty() ? "the top" : path, ": all but the state dict of a ",
+                  dotted(values_.text(node)));
   }
 
   bool is_module(std::uint32_t node) const {
@@ -117,8 +121,7 @@ class StateDicts {
     while (!stack.empty()) {
       const Place place = std::move(stack.back());
       stack.pop_back();
-      if (++steps_ >
-          format::NamingLimits::kFreeSteps + format::NamingLimits::kStepsPerNode * values_.size()) {
+      if (++steps_ > limits_.steps) {
         return Error(ErrorCode::kUnsupported,
                      "modules that share others many times over have too many names");
       }
@@ -153,6 +156,7 @@ class StateDicts {
   }
 
   const ValueGraph& values_;
+  const format::NamingLimits limits_;
   std::vector<bool> is_top_;  // by node: a module that becomes its state dict
   std::vector<std::uint32_t> copies_;
   ValuePaths paths_;

@@ -208,7 +208,7 @@ TEST_CASE("opaque objects are refused with all their classes and where the first
   CHECK(report->dropped == Strings{"rest.6: an object of some.Class"});
 }
 
-TEST_CASE("an opaque object as the whole cannot be left out") {
+TEST_CASE("of an opaque object that is the whole its tensors are left, if that is wanted") {
   const TempDir folder;
   tests::WholeContent content = tests::minimal_content();
   ValueGraph values;
@@ -216,8 +216,51 @@ TEST_CASE("an opaque object as the whole cannot be left out") {
   values.add_parent(ValueKind::kOpaque, std::vector{none, none, none, none, none}, "some\nClass");
   content.content.values = values;
   const WeightFile file = written(folder, content);
-  expect_refusal(export_torch(file, folder / "out.pt", {.drop_opaque = true}),
-                 ErrorCode::kUnsupported, "the whole checkpoint is an object of a class");
+  expect_refusal(export_torch(file, folder / "out.pt"), ErrorCode::kUnsupported,
+                 "the whole checkpoint is an object of a class");
+  const auto report = export_torch(file, folder / "out.pt", {.drop_opaque = true});
+  REQUIRE(report);
+  CHECK(report->dropped == Strings{"the top: all but the tensors of a some.Class, by their names"});
+  const auto read = read_checkpoint(folder / "out.pt");
+  REQUIRE(read);
+  CHECK(read->values.text(read->values.items(read->values.root())[0]) == "w");
+}
+
+TEST_CASE("of a TorchScript module its tensors are written by their names") {
+  const TempDir folder;
+  tests::WholeContent content = tests::minimal_content();
+  ValueGraph values;
+  const auto none = values.add_number(ValueKind::kNone, 0);
+  values.add_parent(ValueKind::kOpaque, std::vector{none, none, none, none, none},
+                    "__torch__.net\nNet");
+  content.content.values = values;
+  const WeightFile file = written(folder, content);
+  const auto report = export_torch(file, folder / "out.pt");
+  REQUIRE(report);
+  CHECK(report->tensor_count == file.tensor_count());
+  CHECK(report->dropped ==
+        Strings{"the top: all but the tensors of a __torch__.net.Net, by their names"});
+}
+
+TEST_CASE("a tensor that a module has beside its state dict is left out only if that is wanted") {
+  const TempDir folder;
+  tests::WholeContent content = tests::minimal_content();
+  ValueGraph values;
+  const auto none = values.add_number(ValueKind::kNone, 0);
+  const auto empty = values.add_parent(ValueKind::kDict, {});
+  const auto text = [&](const char* word) { return values.add_text(ValueKind::kStr, word); };
+  const auto tensor = values.add_number(ValueKind::kTensor, 0);
+  const auto state = values.add_parent(
+      ValueKind::kDict, std::vector{text("_parameters"), empty, text("_buffers"), empty,
+                                    text("_modules"), empty, text("mean"), tensor});
+  values.add_parent(ValueKind::kOpaque, std::vector{none, none, state, none, none}, "some\nNet");
+  content.content.values = values;
+  const WeightFile file = written(folder, content);
+  expect_refusal(export_torch(file, folder / "out.pt"), ErrorCode::kUnsupported,
+                 "`w` is a tensor that is in no state dict");
+  const auto report = export_torch(file, folder / "out.pt", {.drop_opaque = true});
+  REQUIRE(report);
+  CHECK(report->dropped == Strings{"the top: all but the state dict of a some.Net", "w: a tensor"});
 }
 
 TEST_CASE("what an object held goes with it and is reported") {

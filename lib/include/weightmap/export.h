@@ -25,7 +25,9 @@ struct ExportOptions {
   bool replace_any = false;  // replace a target of another kind; one of the same kind always is
   bool sync = true;          // on the disk before the name appears
   // Leave out objects of unknown classes, which are never written into a pickle, instead of
-  // refusing: a dictionary's key goes with its object, in a list or tuple None stands for it.
+  // refusing: a dictionary's key goes with its object, in a list or tuple None stands for it, and
+  // for the whole checkpoint its tensors by their names. So are tensors that a module has beside
+  // its state dict.
   bool drop_opaque = false;
   SafetensorsOptions safetensors;
   // How many tensors or storages are read, checked and written at the same time: as in
@@ -55,9 +57,11 @@ struct ExportReport {
 
 // Writes `target` as torch.save of 2.13 writes the object that the weight file came from: as
 // torch.load sees it, types, order, values, and which tensors share bytes are the same. For a whole
-// pickled module stands its state dict, an OrderedDict in which parameters stay parameters, and the
-// report says so.
-// Further errors: kUnsupported (opaque objects, unless drop_opaque), kUnsafe (a class or function
+// pickled module stands its state dict, an OrderedDict in which parameters stay parameters, and for
+// a TorchScript archive one of its tensors by their names; the report says so, and what buffers
+// that are not persistent were left out.
+// Further errors: kUnsupported (opaque objects, and tensors that a module has beside its state
+// dict, as attributes and quantized weights are, unless drop_opaque), kUnsafe (a class or function
 // that only an attack names). The same content gives the same bytes, whatever the target's name.
 Result<ExportReport> export_torch(const WeightFile& file,
                                   const std::string& target,
