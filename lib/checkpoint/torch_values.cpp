@@ -32,6 +32,7 @@ namespace {
 using NodeId = std::uint32_t;
 constexpr NodeId kUnseen = 0xFFFFFFFFU;
 constexpr NodeId kOpen = 0xFFFFFFFEU;  // its children are being visited
+constexpr std::string_view kReferenceToOuter = "a reference to the object around it";
 
 // Every unit is a child, a size or a byte of text; an honest pickle has less than one a byte.
 constexpr std::uint64_t kUnitsPerByte = 16;
@@ -93,6 +94,7 @@ class ValueWalk {
   bool push_argument_items(const PickleCall& call);
   void push_opaque(const PickleCall& call, Frame& frame);
 
+  NodeId reference_to(ValueId id);
   Result<NodeId> close(const Frame& frame);
   Result<NodeId> close_items(const Frame& frame);
   Result<NodeId> close_mapping(const Frame& frame);
@@ -136,11 +138,11 @@ Result<ValueGraph> ValueWalk::run() {
 }
 
 Result<void> ValueWalk::visit(ValueId id) {
-  if (nodes_[id] == kOpen) {
+  const PickleValue& value = pickle_.values[id];
+  if (nodes_[id] == kOpen && value.kind != PickleKind::kCall) {
     return Error(ErrorCode::kUnsupported, "an object that refers to itself");
   }
   if (nodes_[id] != kUnseen) return {};
-  const PickleValue& value = pickle_.values[id];
   const auto text = [&](ValueKind kind) { return graph_.add_text(kind, pickle_.text(value)); };
   const auto number = [&](ValueKind kind, auto bits) {
     return graph_.add_number(kind, std::bit_cast<std::uint64_t>(bits));
@@ -199,13 +201,25 @@ Result<void> ValueWalk::leave() {
   if (frame.role == Role::kSubclass) --subclasses_;
   children_.clear();
   for (std::uint32_t i = frame.begin; i < frame.end; ++i) {
-    children_.push_back(nodes_[pending_[i]]);
+    const ValueId child = pending_[i];
+    children_.push_back(nodes_[child] == kOpen ? reference_to(child) : nodes_[child]);
   }
   pending_.resize(frame.begin);
   const auto node = close(frame);
   if (!node) return node.error();
   nodes_[frame.value] = *node;
   return {};
+}
+
+// The graph has no cycles: a module that its own hook or child refers to is named there, and no
+// more. REQUIRES: a call.
+NodeId ValueWalk::reference_to(ValueId id) {
+  const auto slot = slot_of(pickle_.calls[pickle_.values[id].slot].callable);
+  const NodeId none = graph_.add_none();
+  const NodeId what = graph_.add_text(ValueKind::kStr, kReferenceToOuter);
+  const NodeId parts[] = {graph_.add_parent(ValueKind::kTuple, {&what, 1}), none, none, none, none};
+  return graph_.add_parent(ValueKind::kOpaque, parts,
+                           slot ? global_text(*slot) : graph_.store_text("operator\ncall"));
 }
 
 // A dtype is pickled as the name of a global, too.

@@ -83,11 +83,10 @@ Result<Key> KeyReader::read(std::uint32_t node, int depth) {
     case ValueKind::kTuple:
     case ValueKind::kSize: return read_items(node, 't', depth);
     case ValueKind::kFrozenSet: return read_items(node, 'z', depth);
+    case ValueKind::kTensor:
+    case ValueKind::kComposite:  // Python compares these keys by identity
     case ValueKind::kOpaque:
     case ValueKind::kObject: return Key{'o', node, {}};
-    case ValueKind::kTensor:
-    case ValueKind::kComposite:
-      return Error(ErrorCode::kUnsupported, "a tensor as a key of a dict or an item of a set");
     case ValueKind::kList:
     case ValueKind::kSet:
     case ValueKind::kDict:
