@@ -12,6 +12,11 @@
 namespace weightmap::format {
 namespace {
 
+constexpr std::uint64_t kFreeSteps = 100'000;
+constexpr std::uint64_t kStepsPerItem = 16;
+constexpr std::uint64_t kFreeNameBytes = std::uint64_t{64} << 20U;
+constexpr std::uint64_t kNameBytesPerNode = 256;
+
 bool is_tensor(ValueKind kind) {
   return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
 }
@@ -19,7 +24,7 @@ bool is_tensor(ValueKind kind) {
 class Namer {
  public:
   Namer(const ValueGraph& graph, std::span<const CompositeContent> composites)
-      : graph_(graph), composites_(composites) {}
+      : graph_(graph), composites_(composites), limits_(graph) {}
 
   Result<Names> run(std::uint32_t root) {
     add_place({.node = root, .path = is_tensor(graph_.node(root).kind) ? "tensor" : ""});
@@ -37,8 +42,8 @@ class Namer {
   struct Place {
     std::uint32_t node = 0;
     std::string path;
-    bool has_name = true;     // false: below a key that no path can name
-    std::uint16_t flags = 0;  // of a tensor
+    std::optional<std::uint32_t> nameless_key;  // on the way to it: no path can name it
+    std::uint16_t flags = 0;                    // of a tensor
     std::uint32_t owner = kNoOwner;
   };
 
@@ -67,18 +72,11 @@ class Namer {
 
   // Whatever takes a step or makes a path asks before it takes the next.
   bool is_spent() const {
-    return steps_ > NamingLimits::kFreeSteps + NamingLimits::kStepsPerNode * graph_.size() ||
-           name_bytes_ + path_bytes_ >
-               NamingLimits::kFreeNameBytes + NamingLimits::kNameBytesPerNode * graph_.size();
+    return steps_ > limits_.steps || name_bytes_ + path_bytes_ > limits_.name_bytes;
   }
 
   Result<void> name(const Place& place) {
-    if (!place.has_name) {
-      return Error(ErrorCode::kUnsupported,
-                   concat("a tensor below ", quoted(place.path),
-                          " has no name: a dictionary key on the way is neither a string nor an "
-                          "integer"));
-    }
+    if (place.nameless_key) return has_no_name(place);
     name_bytes_ += place.path.size();
     const bool is_part = graph_.node(place.node).kind == ValueKind::kTensor;
     names_.tensors.push_back({.name = place.path,
@@ -86,6 +84,15 @@ class Namer {
                               .flags = place.flags,
                               .owner = is_part ? place.owner : kNoOwner});
     return {};
+  }
+
+  Error has_no_name(const Place& place) const {
+    const std::string where = place.path.empty() ? "at the top" : "in " + quoted(place.path);
+    return {ErrorCode::kUnsupported,
+            concat("a tensor has no name: ", where, " there is a key on the way to it of the kind ",
+                   value_kind_name(graph_.node(*place.nameless_key).kind),
+                   ", and names are made of strings and integers; root takes a part without such "
+                   "keys")};
   }
 
   bool is_of_subclass(std::uint32_t node) const {
@@ -127,7 +134,8 @@ class Namer {
 
   void push_mapping(const Place& place, std::span<const std::uint32_t> items) {
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-      push(place, items[i + 1], path_component(graph_, items[i]));
+      push(place, items[i], std::nullopt, items[i]);  // a tensor may be one, too
+      push(place, items[i + 1], path_component(graph_, items[i]), items[i]);
     }
   }
 
@@ -206,7 +214,8 @@ class Namer {
     steps_ += items.size();
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
       const std::size_t count = stack_.size();
-      if (is_wanted(items[i])) push(place, items[i + 1], path_component(graph_, items[i]));
+      if (!is_wanted(items[i])) continue;
+      push(place, items[i + 1], path_component(graph_, items[i]), items[i]);
       if (stack_.size() > count) stack_.back().flags = flags;
     }
   }
@@ -215,19 +224,27 @@ class Namer {
   void push_in_place(const Place& place, std::uint32_t node, std::string_view component) {
     const ValueKind kind = graph_.node(node).kind;
     if (kind == ValueKind::kDict || kind == ValueKind::kList) {
-      add_place(
-          {.node = node, .path = place.path, .has_name = place.has_name, .owner = place.owner});
+      add_place({.node = node,
+                 .path = place.path,
+                 .nameless_key = place.nameless_key,
+                 .owner = place.owner});
     } else {
       push(place, node, std::string(component));
     }
   }
 
-  void push(const Place& parent, std::uint32_t node, const std::optional<std::string>& component) {
+  // Without a component: below that key.
+  void push(const Place& parent,
+            std::uint32_t node,
+            const std::optional<std::string>& component,
+            std::uint32_t key = 0) {
     if (graph_.node(node).child_count == 0 && !is_tensor(graph_.node(node).kind)) return;
     if (is_spent()) return;
+    // The path ends where that key is.
+    const bool has_name = component && !parent.nameless_key;
     add_place({.node = node,
-               .path = component ? joined_path(parent.path, *component) : parent.path,
-               .has_name = parent.has_name && component.has_value(),
+               .path = has_name ? joined_path(parent.path, *component) : parent.path,
+               .nameless_key = component ? parent.nameless_key : std::optional(key),
                .owner = parent.owner});
   }
 
@@ -264,6 +281,7 @@ class Namer {
 
   const ValueGraph& graph_;
   std::span<const CompositeContent> composites_;
+  const NamingLimits limits_;
   std::vector<Place> stack_;
   std::uint64_t steps_ = 0;
   std::uint64_t name_bytes_ = 0;  // of the names found
@@ -303,6 +321,26 @@ std::string key_list(const ValueGraph& graph, std::uint32_t node) {
 }
 
 }  // namespace
+
+// A list of a million times the same word is one of a million items; of a million times the same
+// tensor it is a million names.
+NamingLimits::NamingLimits(const ValueGraph& graph)
+    : steps(kFreeSteps + kStepsPerItem * graph.size()),
+      name_bytes(kFreeNameBytes + kNameBytesPerNode * graph.size()) {
+  const std::vector<bool> holds = find_holders(graph);
+  for (const std::uint32_t child : graph.all_children())
+    if (!holds[child]) steps += kStepsPerItem;
+}
+
+std::vector<bool> find_holders(const ValueGraph& graph) {
+  std::vector<bool> holds(graph.size(), false);
+  for (std::uint32_t node = 0; node < graph.size(); ++node) {
+    const auto holds_any = [&](std::uint32_t child) -> bool { return holds[child]; };
+    holds[node] =
+        is_tensor(graph.node(node).kind) || std::ranges::any_of(graph.children(node), holds_any);
+  }
+  return holds;
+}
 
 bool is_sequence(ValueKind kind) {
   return kind == ValueKind::kList || kind == ValueKind::kTuple || kind == ValueKind::kSet ||

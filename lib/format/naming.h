@@ -19,11 +19,13 @@ namespace weightmap::format {
 // Bounds on what shared containers may expand to: each stands under every path that leads to it,
 // and a few bytes of pickle can make more paths than a machine has memory.
 struct NamingLimits {
-  static constexpr std::uint64_t kStepsPerNode = 16;
-  static constexpr std::uint64_t kFreeSteps = 100'000;
-  static constexpr std::uint64_t kNameBytesPerNode = 256;
-  static constexpr std::uint64_t kFreeNameBytes = std::uint64_t{64} << 20U;
+  explicit NamingLimits(const ValueGraph& graph);  // in time of its size
+  std::uint64_t steps;
+  std::uint64_t name_bytes;
 };
+
+// By node: whether it is a tensor, or holds one.
+std::vector<bool> find_holders(const ValueGraph& graph);
 
 // The words that paths are made of: a key, nothing when it is neither a string nor an integer; and
 // how they follow one another.
@@ -63,13 +65,12 @@ struct Names {
 // own. Path of a value: dictionary keys that are strings or integers, positions in lists and
 // tuples; what belongs to an object of an unknown class: the items of its state under its own path,
 // its arguments below `__args__`. A pickled module (an opaque object with `_parameters`, `_buffers`
-// and
-// `_modules` in its state) has the names that its state_dict() would have: parameters, then buffers
-// that are not in `_non_persistent_buffers_set`, then the modules below it; what get_extra_state()
-// would return is not known. Behind them come the tensors that state_dict() leaves out, by where
-// they are: `<path>.__state__.<attribute>`, `<path>.__state__._buffers.<name>`. Errors:
-// kUnsupported, naming the place: a tensor under a key that is neither string nor integer, more
-// paths than NamingLimits allow.
+// and `_modules` in its state) has the names that its state_dict() would have: parameters, then
+// buffers that are not in `_non_persistent_buffers_set`, then the modules below it; what
+// get_extra_state() would return is not known. Behind them come the tensors that state_dict()
+// leaves out, by where they are: `<path>.__state__.<attribute>`,
+// `<path>.__state__._buffers.<name>`. Errors: kUnsupported, naming the place: a tensor that is, or
+// lies under, a key that is neither string nor integer; more paths than NamingLimits allow.
 Result<Names> name_tensors(const ValueGraph& graph,
                            std::uint32_t root,
                            std::span<const CompositeContent> composites = {});

@@ -31,25 +31,12 @@ bool is_tensor(ValueKind kind) {
   return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
 }
 
-// By node: whether it is a tensor, or holds one.
-std::vector<bool> find_holders(const ValueGraph& values) {
-  std::vector<bool> holds(values.size(), false);
-  for (std::uint32_t node = 0; node < values.size(); ++node) {
-    const auto holds_any = [&](std::uint32_t child) -> bool { return holds[child]; };
-    holds[node] =
-        is_tensor(values.node(node).kind) || std::ranges::any_of(values.children(node), holds_any);
-  }
-  return holds;
-}
-
 // What several steps may cost together: paths and values that are shared many times over would
 // expand to more than there is memory.
 class Budget {
  public:
-  explicit Budget(std::uint64_t nodes)
-      : steps_(format::NamingLimits::kFreeSteps + format::NamingLimits::kStepsPerNode * nodes),
-        bytes_(format::NamingLimits::kFreeNameBytes +
-               format::NamingLimits::kNameBytesPerNode * nodes) {}
+  explicit Budget(const format::NamingLimits& limits)
+      : steps_(limits.steps), bytes_(limits.name_bytes) {}
 
   void take(std::uint64_t steps, std::uint64_t bytes = 0) {
     steps_ -= std::min(steps, steps_);
@@ -310,14 +297,14 @@ class Walk {
       : file_(file),
         values_(values),
         prefix_(prefix),
-        budget_(values.size()),
+        budget_(format::NamingLimits(values)),
         copies_(file, values, budget_),
         items_(file, prefix),
         metadata_(values, prefix, copies_) {}
 
   Result<StateDict> run() {
     if (!values_.empty()) {
-      holds_ = find_holders(values_);
+      holds_ = format::find_holders(values_);
       const bool is_bare = is_tensor(values_.node(values_.root()).kind);
       stack_.push_back({values_.root(), is_bare ? "tensor" : ""});
     }

@@ -64,7 +64,33 @@ TEST_CASE("a tensor below a key that is no name is refused with its place") {
   const Node key = graph.add_parent(ValueKind::kTuple, {});
   const Node inner = graph.dict({key, graph.list({graph.tensor(0)})});
   graph.dict({graph.text("state"), inner});
-  CHECK(names_of(graph)[0].find("a tensor below `state.0` has no name") == 0);
+  CHECK(names_of(graph)[0].find("a tensor has no name: in `state` there is a key on the way to it "
+                                "of the kind tuple") == 0);
+}
+
+TEST_CASE("a tensor that is a key is refused, too, or in one") {
+  for (const bool is_in_tuple : {false, true}) {
+    Graph graph;
+    Node key = graph.tensor(0);
+    if (is_in_tuple) key = graph.add_parent(ValueKind::kTuple, std::array{key});
+    graph.dict({key, graph.integer(1)});
+    const std::string kind = is_in_tuple ? "tuple" : "tensor";
+    CHECK(
+        names_of(graph)[0].find("a tensor has no name: at the top there is a key on the way to it "
+                                "of the kind " +
+                                kind) == 0);
+  }
+}
+
+TEST_CASE("the same small value many times over is as long as it looks") {
+  Graph graph;
+  const Node no = graph.add_number(ValueKind::kBool, 0);
+  const Node three = graph.list({no, no, no});
+  const Node flags = graph.list(std::vector<Node>(1'000'000, no));
+  const Node lists = graph.list(std::vector<Node>(300'000, three));
+  graph.dict(
+      {graph.text("flags"), flags, graph.text("lists"), lists, graph.text("w"), graph.tensor(0)});
+  CHECK(names_of(graph) == Strings{"w"});
 }
 
 TEST_CASE("keys that are no names are no matter where there are no tensors") {
