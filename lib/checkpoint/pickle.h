@@ -68,6 +68,9 @@ struct PickleCall {
 // Bounds on what a pickle of N bytes may cost; tests count against them.
 struct PickleLimits {
   static constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 31U;
+  // Of one that lies deflated in N bytes: kFreePackedBytes + kMostPacking * N.
+  static constexpr std::uint64_t kFreePackedBytes = std::uint64_t{64} << 20U;
+  static constexpr std::uint64_t kMostPacking = 128;
   static constexpr std::uint32_t kMaxDepth = 1000;    // nesting of values, and of marks
   static constexpr std::uint32_t kValuesPerByte = 1;  // so many items, calls and steps, too
 };

@@ -22,6 +22,16 @@ constexpr std::uint64_t kMaxTextBytes = 32;
 constexpr int kFirstVersion = 1;
 constexpr int kLastVersion = 10;
 
+// What is read of a pickle takes some times its memory, so that a small file must not make a large
+// one: those that are packed by others shrink to a tenth or a thirtieth.
+std::uint64_t most_pickle_bytes(const ZipRecord& record) {
+  if (!record.is_deflated()) return PickleLimits::kMaxBytes;
+  return std::min(
+      PickleLimits::kMaxBytes,
+      PickleLimits::kFreePackedBytes +
+          PickleLimits::kMostPacking * std::min(record.stored_bytes, PickleLimits::kMaxBytes));
+}
+
 }  // namespace
 
 Result<TorchArchive> TorchArchive::open(io::File file) {
@@ -98,7 +108,8 @@ Result<void> TorchArchive::check_byte_order() {
 }
 
 Result<OwnedPickle> TorchArchive::read_pickle(std::string_view name, const ReadOptions& options) {
-  auto bytes = read_record(*find(name), PickleLimits::kMaxBytes);
+  const ZipRecord& record = *find(name);
+  auto bytes = read_record(record, most_pickle_bytes(record));
   if (!bytes) return bytes.error();
   OwnedPickle read{.bytes = *std::move(bytes), .pickle = {}};
   auto pickle = decode_pickle(read.bytes, [&](const GlobalName& global) {
