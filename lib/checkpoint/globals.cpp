@@ -142,7 +142,8 @@ constexpr auto kAttackPaths = std::to_array<std::string_view>(
      "venv",
      "xmlrpc"});
 
-// torch/_weights_only_unpickler.py of 2.13 without its dtypes, storage and tensor classes.
+// torch/_weights_only_unpickler.py of 2.13 without its dtypes, storage and tensor classes, and what
+// `import torch` adds to it.
 constexpr auto kListed =
     std::to_array<std::string_view>({"_codecs.encode",
                                      "builtins.bytearray",
@@ -166,6 +167,10 @@ constexpr auto kListed =
                                      "torch._utils._rebuild_tensor_v3",
                                      "torch._utils._rebuild_wrapper_subclass",
                                      "torch.device",
+                                     "torch.distributed._mesh_layout._FlatLayout",
+                                     "torch.distributed._mesh_layout._MeshLayout",
+                                     "torch.nested._internal.nested_tensor.NestedTensor",
+                                     "torch.nested._internal.nested_tensor._rebuild_njt",
                                      "torch.nn.parameter.Parameter",
                                      "torch.per_channel_affine",
                                      "torch.per_channel_affine_float_qparams",
