@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "checkpoint/call_reader.h"
+#include "checkpoint/jagged.h"
 
 namespace weightmap::checkpoint {
 namespace {
@@ -52,6 +53,11 @@ bool SubclassCall::is_strided() const {
 
 bool SubclassCall::is_wrapper() const {
   return function == GlobalName{"torch._utils", "_rebuild_wrapper_subclass"};
+}
+
+// The older versions call the class itself, which tells less than its state.
+bool SubclassCall::is_jagged() const {
+  return type == kJaggedClass && (function == kRebuildJagged || function == kJaggedClass);
 }
 
 std::optional<SubclassCall> subclass_call(const Pickle& pickle, const PickleCall& call) {

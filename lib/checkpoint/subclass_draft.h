@@ -25,6 +25,8 @@ struct SubclassCall {
   bool is_strided() const;
   // Whether it makes one without a storage, whose state has the tensors that it stands for.
   bool is_wrapper() const;
+  // Whether it makes such a one of PyTorch's own: a nested tensor (jagged.h).
+  bool is_jagged() const;
 };
 
 // Nothing: another call, or one that torch.save does not write.

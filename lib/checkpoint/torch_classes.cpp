@@ -40,6 +40,7 @@ constexpr auto kPlainData = std::to_array<GlobalName>({
     {"numpy.core.multiarray", "_reconstruct"},
     {"numpy.core.multiarray", "scalar"},
     {"numpy.core.numeric", "_frombuffer"},
+    {"torch._dynamo.decorators", "_DimRange"},  // of the lengths that a nested tensor remembers
     {"torch.distributed._mesh_layout", "_FlatLayout"},
     {"torch.distributed._mesh_layout", "_MeshLayout"},
     {"torch.distributed.device_mesh", "DeviceMesh"},

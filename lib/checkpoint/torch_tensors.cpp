@@ -198,6 +198,17 @@ Result<std::uint32_t> TorchTensors::add_wrapper(const SubclassCall& call,
   return add(std::move(composite));
 }
 
+std::optional<std::uint32_t> TorchTensors::add_jagged(const JaggedDraft& draft) {
+  const auto offsets = into_.shape(into_.tensors[draft.offsets]);
+  if (offsets.size() != 1 || offsets[0] == 0) return std::nullopt;
+  return add({.kind = CompositeKind::kWrapperSubclass,
+              .dtype = into_.tensors[draft.values].dtype,
+              .requires_grad = draft.requires_grad,
+              .shape = {offsets[0] - 1},
+              .integers = {draft.ragged_dimension},
+              .class_name = global_text(kJaggedClass)});
+}
+
 std::uint32_t TorchTensors::add(Composite composite) {
   budget_.spend(kCompositeUnits + composite.class_name.size());
   into_.composites.push_back(std::move(composite));

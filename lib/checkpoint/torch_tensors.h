@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -9,6 +10,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/graph_builder.h"
+#include "checkpoint/jagged.h"
 #include "checkpoint/pickle.h"
 #include "checkpoint/subclass_draft.h"
 #include "checkpoint/tensor_draft.h"
@@ -44,6 +46,9 @@ class TorchTensors {
   // its state, which the composite does not list. Both return its number in Checkpoint::composites.
   std::uint32_t add_strided(const SubclassCall& call, std::uint32_t tensor);
   Result<std::uint32_t> add_wrapper(const SubclassCall& call, const WrapperDraft& draft);
+
+  // The same for a nested tensor. Nothing: its offsets are no list that says how many it has.
+  std::optional<std::uint32_t> add_jagged(const JaggedDraft& draft);
 
  private:
   Result<std::uint32_t> add_tensor(const TensorDraft& draft);

@@ -18,6 +18,7 @@
 
 #include "base/text.h"
 #include "checkpoint/graph_builder.h"
+#include "checkpoint/jagged.h"
 #include "checkpoint/subclass_draft.h"
 #include "checkpoint/subclass_nodes.h"
 #include "checkpoint/tensor_draft.h"
@@ -100,6 +101,7 @@ class ValueWalk {
   Result<NodeId> close_mapping(const Frame& frame);
   Result<NodeId> close_opaque(const Frame& frame);
   Result<NodeId> close_subclass(const Frame& frame);
+  Result<std::optional<std::uint32_t>> add_wrapper(const SubclassCall& subclass, NodeId state);
   TextRange factory_text(const Frame& frame);
 
   std::string path() const;
@@ -489,14 +491,27 @@ Result<NodeId> ValueWalk::close_subclass(const Frame& frame) {
                                       graph_.add_parent(ValueKind::kTuple, parts), name);
   }
   const NodeId state = graph_.children(children_[0])[3];
-  const auto wrapper = read_wrapper(pickle_, subclass);
-  if (wrapper && subclasses_ == 0 && subclass_nodes_.holds_tensor(state)) {
-    const auto composite = tensors_.add_wrapper(subclass, *wrapper);
-    if (!composite) return composite.error();
-    return subclass_nodes_.add_composite(*composite, state);
-  }
-  const ValueKind kind = subclass.is_wrapper() ? ValueKind::kObject : ValueKind::kOpaque;
+  const auto composite = add_wrapper(subclass, state);
+  if (!composite) return composite.error();
+  if (*composite) return subclass_nodes_.add_composite(**composite, state);
+  const bool is_known = subclass.is_wrapper() || subclass.is_jagged();
+  const ValueKind kind = is_known ? ValueKind::kObject : ValueKind::kOpaque;
   return subclass_nodes_.add_object(kind, children_[0], name);
+}
+
+// The composite that the tensor being closed is. Nothing: none can say it.
+Result<std::optional<std::uint32_t>> ValueWalk::add_wrapper(const SubclassCall& subclass,
+                                                            NodeId state) {
+  using Composite = std::optional<std::uint32_t>;
+  if (subclasses_ != 0) return Composite();
+  if (subclass.is_jagged()) {
+    const auto jagged = read_jagged(graph_, children_[0]);
+    return jagged ? tensors_.add_jagged(*jagged) : Composite();
+  }
+  const auto wrapper = read_wrapper(pickle_, subclass);
+  if (!wrapper || !subclass_nodes_.holds_tensor(state)) return Composite();
+  const auto composite = tensors_.add_wrapper(subclass, *wrapper);
+  return composite ? Result<Composite>(*composite) : composite.error();
 }
 
 // The dotted path to the value that is being visited, as far as a message shows it.

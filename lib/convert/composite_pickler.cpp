@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "base/text.h"
+#include "checkpoint/jagged.h"
+#include "convert/export_selection.h"
 
 namespace weightmap::convert {
 namespace {
@@ -56,6 +58,14 @@ Rebuild CompositePickler::rebuild_of_subclass(std::uint32_t number) {
   if (composite.integers().empty()) {
     const auto values = std::ranges::find(composite.parts(), "values", &CompositePart::role);
     rebuild = tensors_.rebuild_of(values->number);
+  } else if (is_jagged(composite)) {
+    rebuild.function = [this] {
+      out_.global(checkpoint::kRebuildJagged.module, checkpoint::kRebuildJagged.name);
+    };
+    rebuild.arguments = [this, dimension = composite.integers()[0]](bool requires_grad) {
+      begin_jagged(dimension, requires_grad);
+      return Result<void>();
+    };
   } else {
     rebuild.function = [this] { out_.global("torch._utils", "_rebuild_wrapper_subclass"); };
     rebuild.arguments = [this, number](bool requires_grad) {
@@ -114,6 +124,20 @@ Result<void> CompositePickler::quantized(const CompositeView& composite, bool re
   out_.boolean(requires_grad);
   tensors_.hooks();
   return done;
+}
+
+void CompositePickler::begin_jagged(std::int64_t ragged_dimension, bool requires_grad) {
+  out_.empty_dict();
+  out_.mark();
+  out_.text(checkpoint::kRaggedDimension);
+  out_.integer(ragged_dimension);
+  out_.text("requires_grad");
+  out_.boolean(requires_grad);
+}
+
+void CompositePickler::end_jagged() {
+  out_.set_items();
+  out_.tuple_of_1();
 }
 
 // (class, dtype, shape, strides, offset, layout, device, requires_grad)

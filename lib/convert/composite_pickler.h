@@ -21,11 +21,17 @@ class CompositePickler {
   // uninitialized.
   Rebuild rebuild_of(std::uint32_t number);
 
+  // Of a jagged nested tensor (export_selection.h) the arguments are begun only: the caller pushes
+  // the name and the value of each of kJaggedArguments (jagged.h), which may have attributes and
+  // may be shared, and ends them.
+  void end_jagged();
+
  private:
   Result<void> arguments(const CompositeView& composite, bool requires_grad);
   Result<void> quantized(const CompositeView& composite, bool requires_grad);
   Result<void> sparse(const CompositeView& composite);
   Rebuild rebuild_of_subclass(std::uint32_t number);
+  void begin_jagged(std::int64_t ragged_dimension, bool requires_grad);
   Result<void> wrapper(const CompositeView& composite, bool requires_grad);
   void layout(std::string_view name);
   Result<void> part(const CompositeView& composite, std::string_view role);

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "checkpoint/globals.h"
+#include "checkpoint/jagged.h"
 #include "checkpoint/torch_classes.h"
 #include "convert/value_paths.h"
 
@@ -31,8 +32,15 @@ bool is_plain_data(const ValueGraph& values, std::uint32_t node) {
          is(4, ValueKind::kNone);
 }
 
-// A tensor of a subclass inside of another: `_rebuild_from_type_v2(_rebuild_wrapper_subclass,
-// class, arguments, state)`.
+// What makes tensors that have no storage.
+bool makes_wrapper(std::string_view function) {
+  return function == "torch._utils\n_rebuild_wrapper_subclass" ||
+         function == "torch.nested._internal.nested_tensor\n_rebuild_njt" ||
+         function == "torch.nested._internal.nested_tensor\nNestedTensor";
+}
+
+// A tensor of a subclass inside of another: `_rebuild_from_type_v2(function, class, arguments,
+// state)`.
 bool is_wrapper(const ValueGraph& values, std::uint32_t node) {
   const auto parts = values.items(node);
   if (values.text(node) != "torch._tensor\n_rebuild_from_type_v2" ||
@@ -47,17 +55,32 @@ bool is_wrapper(const ValueGraph& values, std::uint32_t node) {
     return values.node(part).kind == ValueKind::kNone;
   };
   return arguments.size() == 4 && is(0, ValueKind::kGlobal) && is(1, ValueKind::kGlobal) &&
-         is(2, ValueKind::kTuple) &&
-         values.text(arguments[0]) == "torch._utils\n_rebuild_wrapper_subclass" &&
+         is(2, ValueKind::kTuple) && makes_wrapper(values.text(arguments[0])) &&
          std::ranges::all_of(parts.subspan(1), is_none);
 }
 
+// Nothing: the state does not have them all.
+std::vector<std::uint32_t> jagged_arguments(const ValueGraph& values, std::uint32_t node) {
+  std::vector<std::uint32_t> arguments;
+  for (const checkpoint::JaggedArgument& argument : checkpoint::kJaggedArguments) {
+    const std::uint32_t state = values.children(node).back();
+    const auto found = checkpoint::jagged_item(values, state, argument.attribute);
+    if (!found) return {};
+    arguments.push_back(*found);
+  }
+  return arguments;
+}
+
 // Of a tensor of a subclass: what holds its parts is its state.
-bool has_all_it_needs(const CompositeView& composite, const ValueNode& node) {
+bool has_all_it_needs(const CompositeView& composite,
+                      const ValueGraph& values,
+                      std::uint32_t node) {
   if (composite.class_name().empty()) return false;
-  if (!composite.integers().empty()) return node.has_attributes;
-  const auto values = composite.part("values");
-  return values && !values->is_uninitialized();
+  const bool has_state = values.node(node).has_attributes;
+  if (is_jagged(composite)) return has_state && !jagged_arguments(values, node).empty();
+  if (!composite.integers().empty()) return has_state;
+  const auto data = composite.part("values");
+  return data && !data->is_uninitialized();
 }
 
 bool is_of_unknown_class(const WeightFile& file, const ValueGraph& values, std::uint32_t node) {
@@ -66,7 +89,7 @@ bool is_of_unknown_class(const WeightFile& file, const ValueGraph& values, std::
     return !is_plain_data(values, node) && !is_wrapper(values, node);
   }
   if (!is_of_subclass(file, value)) return value.kind == ValueKind::kOpaque;
-  return !has_all_it_needs(file.composite(static_cast<std::uint32_t>(value.number)), value);
+  return !has_all_it_needs(file.composite(static_cast<std::uint32_t>(value.number)), values, node);
 }
 
 // A plain dict, a list ... has none in Python; nor has a tensor without a shape when it is pickled.
@@ -133,7 +156,7 @@ class Selector {
   }
 
   void visit(std::uint32_t node) {
-    for (const std::uint32_t item : written_items(values_, selection_, node)) {
+    for (const std::uint32_t item : written_items(file_, values_, selection_, node)) {
       if (item != kDroppedItem) hold(node, item);
     }
     for (const std::uint32_t child : values_.children(node)) {
@@ -252,11 +275,23 @@ Result<Selection> select_values(const WeightFile& file,
   return Selector(file, values).run(drop_opaque);
 }
 
-std::vector<std::uint32_t> written_items(const ValueGraph& values,
+bool is_jagged(const CompositeView& composite) {
+  return composite.kind() == CompositeKind::kWrapperSubclass &&
+         composite.class_name() == checkpoint::global_text(checkpoint::kJaggedClass) &&
+         composite.integers().size() == 1 && composite.shape().size() == 1;
+}
+
+std::vector<std::uint32_t> written_items(const WeightFile& file,
+                                         const ValueGraph& values,
                                          const Selection& selection,
                                          std::uint32_t node) {
   const ValueKind kind = values.node(node).kind;
-  if (kind == ValueKind::kTensor || kind == ValueKind::kComposite) return {};
+  if (kind == ValueKind::kTensor) return {};
+  if (kind == ValueKind::kComposite) {
+    const auto number = static_cast<std::uint32_t>(values.node(node).number);
+    return is_jagged(file.composite(number)) ? jagged_arguments(values, node)
+                                             : std::vector<std::uint32_t>();
+  }
   const auto items = values.items(node);
   std::vector<std::uint32_t> written;
   written.reserve(items.size());

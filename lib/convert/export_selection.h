@@ -27,9 +27,10 @@ Result<Selection> select_values(const WeightFile& file, const ValueGraph& values
 
 // The children that a pickle writes as the items of a container: keys and values, or items; in a
 // list or tuple kDroppedItem where an opaque object was. Of an object: its arguments, and its state
-// if it has one.
+// if it has one. Of a jagged nested tensor: what kJaggedArguments (jagged.h) stand for.
 inline constexpr std::uint32_t kDroppedItem = 0xFFFFFFFFU;
-std::vector<std::uint32_t> written_items(const ValueGraph& values,
+std::vector<std::uint32_t> written_items(const WeightFile& file,
+                                         const ValueGraph& values,
                                          const Selection& selection,
                                          std::uint32_t node);
 
@@ -37,6 +38,10 @@ std::string dotted(std::string_view global);  // "module\nname" as people write 
 
 // Whether the node is a tensor of a subclass.
 bool is_of_subclass(const WeightFile& file, const ValueNode& node);
+
+// Whether it is PyTorch's nested tensor of jagged layout: it has one number, where any other tensor
+// of a subclass has one more than dimensions or none.
+bool is_jagged(const CompositeView& composite);
 
 // A graph for a file without one: names to tensors, with the modules' versions as `_metadata`.
 ValueGraph values_of_names(const WeightFile& file);

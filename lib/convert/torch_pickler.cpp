@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/jagged.h"
 #include "convert/composite_pickler.h"
 #include "convert/pickle_writer.h"
 #include "convert/tensor_pickler.h"
@@ -22,7 +23,7 @@ namespace {
 
 constexpr std::size_t kBatch = 1000;  // items an opcode takes, as Python's pickle has it
 
-// A value whose items are being written.
+// A value whose items, or attributes, are being written.
 struct Frame {
   std::uint32_t node = 0;
   std::vector<std::uint32_t> items;
@@ -89,7 +90,8 @@ class Pickler {
 
 // Whether its items are taken by so many, not all at once.
 bool has_batches(ValueKind kind) {
-  return kind != ValueKind::kTuple && kind != ValueKind::kSize && kind != ValueKind::kObject;
+  return kind != ValueKind::kTuple && kind != ValueKind::kSize && kind != ValueKind::kObject &&
+         !is_tensor(kind);
 }
 
 // Whether it is there before its items are.
@@ -147,7 +149,7 @@ Result<void> Pickler::visit_tensor(std::uint32_t node) {
   if (!begun) return begun;
   if (with_attributes) {
     frames_.push_back({.node = node,
-                       .items = {},
+                       .items = written_items(file_, values_, selection_, node),
                        .attributes_pending = true,
                        .is_parameter = rebuild.is_parameter});
     return {};
@@ -170,7 +172,7 @@ std::uint32_t Pickler::state_of(std::uint32_t node) const {
 
 void Pickler::open(std::uint32_t node) {
   frames_.push_back({.node = node,
-                     .items = written_items(values_, selection_, node),
+                     .items = written_items(file_, values_, selection_, node),
                      .attributes_pending = selection_.has_attributes[node]});
 }
 
@@ -222,7 +224,7 @@ Result<void> Pickler::step() {
   if (frame.next == frame.items.size()) {
     end_batch(frame);
     ++frame.next;
-    if (!is_tensor(node.kind)) close(frame);
+    close(frame);
   }
   if (frame.attributes_pending) {
     frame.attributes_pending = false;
@@ -244,6 +246,7 @@ Result<void> Pickler::item() {
   const ValueKind kind = values_.node(frame.node).kind;
   const std::size_t unit = is_mapping(kind) ? 2 : 1;
   if (kind == ValueKind::kObject && frame.next == 1) make_object(frame);
+  if (kind == ValueKind::kComposite) out_.text(checkpoint::kJaggedArguments[frame.next].name);
   if (has_batches(kind) && frame.next % (kBatch * unit) == 0) {
     end_batch(frame);
     out_.mark();
@@ -271,6 +274,9 @@ void Pickler::close(const Frame& frame) {
   const std::uint32_t node = frame.node;
   switch (values_.node(node).kind) {
     case ValueKind::kObject: return frame.items.size() > 1 ? out_.build() : make_object(frame);
+    case ValueKind::kComposite:
+      if (!frame.items.empty()) composites_.end_jagged();
+      return;  // remembered when it has its attributes
     case ValueKind::kTuple: out_.tuple(); break;
     case ValueKind::kSize:
       out_.tuple();
@@ -283,7 +289,7 @@ void Pickler::close(const Frame& frame) {
       out_.tuple_of_1();
       out_.reduce();
       break;
-    default: return;  // remembered before its items
+    default: return;  // remembered before its items, or a tensor
   }
   remember(node);
 }

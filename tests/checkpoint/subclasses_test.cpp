@@ -74,7 +74,43 @@ std::string strided(const std::string& state, const std::string& type = kMine) {
 }
 
 Result<Checkpoint> opened(const std::string& value) {
-  return open_value(dict({text("w"), value}), {{"0", noise(16)}});
+  return open_value(dict({text("w"), value}), {{"0", noise(16)}, {"1", noise(24)}});
+}
+
+const std::string kNested = "torch.nested._internal.nested_tensor";
+const std::string kJagged = global(kNested, "NestedTensor");
+
+std::string longs(const Shape& shape) {
+  return tensor({.key = "1",
+                 .storage_class = "LongStorage",
+                 .numel = 3,
+                 .shape = shape,
+                 .strides = Shape(shape.size(), 1)});
+}
+
+struct JaggedCall {
+  std::string function = global(kNested, "_rebuild_njt");
+  std::string values = tensor();
+  std::string offsets = longs({3});
+  std::string dimension = integer(1);
+  std::string requires_grad = boolean(true);
+  std::vector<std::string> more = {};
+  std::string state_values = pickle::get(40);
+  std::string state_lengths = "N";
+};
+
+std::string jagged(const JaggedCall& of = {}) {
+  std::vector<std::string> arguments{text("values"),          of.values + pickle::put(40),
+                                     text("offsets"),         of.offsets + pickle::put(41),
+                                     text("lengths"),         "N",
+                                     text("_ragged_idx"),     integer(1),
+                                     text("_metadata_cache"), "}" + pickle::put(42),
+                                     text("requires_grad"),   of.requires_grad};
+  arguments.insert(arguments.end(), of.more.begin(), of.more.end());
+  return from_type({of.function, kJagged, tuple({dict(arguments)}),
+                    dict({text("_ragged_idx"), of.dimension, text("_values"), of.state_values,
+                          text("_offsets"), pickle::get(41), text("_lengths"), of.state_lengths,
+                          text("_metadata_cache"), pickle::get(42)})});
 }
 
 void check_shown(const std::string& value, const std::string& shown, std::size_t composites) {
@@ -174,6 +210,68 @@ TEST_SUITE("checkpoint/subclasses") {
                     "{'w': object "
                     "torch._tensor._rebuild_from_type_v2(torch._utils._rebuild_wrapper_subcl"));
     }
+  }
+
+  TEST_CASE("a jagged nested tensor is a composite with its state for attributes") {
+    const auto found = opened(jagged());
+    REQUIRE_MESSAGE(found, message_of(found));
+    CHECK(show(found->values) ==
+          "{'w': composite0 @{'_ragged_idx': 1, '_values': tensor0, '_offsets': tensor1, "
+          "'_lengths': None, '_metadata_cache': {}}}");
+    REQUIRE(found->composites.size() == 1);
+    const checkpoint::Composite& composite = found->composites[0];
+    CHECK(composite.kind == CompositeKind::kWrapperSubclass);
+    CHECK(composite.class_name == kNested + ".NestedTensor");
+    CHECK(composite.dtype == Dtype::kFloat32);
+    CHECK(composite.shape == Shape{2});
+    CHECK(composite.integers == Shape{1});
+    CHECK(composite.requires_grad);
+    CHECK(broken_promise(*found) == "");
+  }
+
+  TEST_CASE("a jagged nested tensor whose state does not tell all is a record that keeps it") {
+    struct Row {
+      const char* what = "";
+      JaggedCall call;
+    };
+    const Row rows[] = {
+        {"other values in the state", {.state_values = tensor()}},
+        {"values that are no tensor", {.values = integer(1)}},
+        {"offsets that are no tensor", {.offsets = "N"}},
+        {"offsets that are no list", {.offsets = longs({3, 1})}},
+        {"no offsets", {.offsets = longs({0})}},
+        {"lengths in the state only", {.state_lengths = longs({2})}},
+        {"another dimension in the state", {.dimension = integer(2)}},
+        {"no dimension", {.dimension = "N"}},
+        {"no requires_grad", {.requires_grad = integer(1)}},
+        {"one more argument", {.more = {text("dtype"), "N"}}},
+    };
+    for (const Row& row : rows) {
+      CAPTURE(row.what);
+      const auto found = opened(jagged(row.call));
+      REQUIRE_MESSAGE(found, message_of(found));
+      CHECK(found->composites.empty());
+      CHECK(show(found->values)
+                .starts_with("{'w': object torch._tensor._rebuild_from_type_v2(" + kNested +
+                             "._rebuild_njt, "));
+    }
+  }
+
+  TEST_CASE("so is one as older versions wrote it, and one inside of another tensor") {
+    const std::string state = dict({text("_values"), pickle::get(40)});
+    check_shown(
+        from_type({kJagged, kJagged, tuple({tensor() + pickle::put(40), longs({3})}), state}),
+        "object torch._tensor._rebuild_from_type_v2(" + kNested + ".NestedTensor, " + kNested +
+            ".NestedTensor, (tensor0, tensor1), {'_values': tensor0})",
+        0);
+    check_shown(wrapper({.state = dict({text("inner"), jagged()})}),
+                "composite0 @{'inner': object torch._tensor._rebuild_from_type_v2(" + kNested +
+                    "._rebuild_njt, " + kNested +
+                    ".NestedTensor, ({'values': tensor0, 'offsets': tensor1, 'lengths': None, "
+                    "'_ragged_idx': 1, '_metadata_cache': {}, 'requires_grad': True}), "
+                    "{'_ragged_idx': 1, '_values': tensor0, '_offsets': tensor1, '_lengths': None, "
+                    "'_metadata_cache': {}})}",
+                1);
   }
 
   TEST_CASE("other calls around tensors are records that keep them") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tensors of subclasses on their way in and out.
 #include <algorithm>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -79,7 +80,7 @@ WeightFile there_and_back(const TempDir& folder,
 }
 
 TEST_CASE("an exported tensor of a subclass converts to what it came from") {
-  for (const char* const name : {"subclasses", "dtensor", "torchao"}) {
+  for (const char* const name : {"subclasses", "dtensor", "torchao", "jagged"}) {
     CAPTURE(name);
     const TempDir folder;
     const WeightFile file = converted(fixture(name), folder / "0.wmap");
@@ -104,6 +105,19 @@ TEST_CASE("parts are named by where they are in the state") {
   CHECK(composite_of(file, "again").part("b")->data() ==
         composite_of(file, "noted").part("b")->data());
   CHECK(composite_of(file, "two_parameter").is_parameter());
+}
+
+TEST_CASE("jagged nested tensors of the same offsets share them under each of their keys") {
+  const TempDir folder;
+  const WeightFile file = converted(fixture("jagged"), folder / "x.wmap");
+  CHECK(roles_of(composite_of(file, "bounded")) ==
+        Strings{"_values", "_offsets", "_metadata_cache.min_seqlen", "_metadata_cache.max_seqlen"});
+  CHECK(roles_of(composite_of(file, "lengths")) == Strings{"_values", "_offsets", "_lengths"});
+  const auto* const offsets = file.find("plain")->data();
+  CHECK(composite_of(file, "noted").part("_offsets")->data() == offsets);
+  CHECK(composite_of(file, "half").part("_offsets")->data() == offsets);
+  CHECK(composite_of(file, "parameter").part("_offsets")->data() != offsets);
+  CHECK(composite_of(file, "parameter").is_parameter());
 }
 
 TEST_CASE("safetensors cannot hold tensors of subclasses, which are refused by name") {
@@ -133,6 +147,53 @@ TEST_CASE("a weight file without what a class needs is refused by name when it i
   REQUIRE_FALSE(report);
   CAPTURE(report.error().message());
   CHECK(report.error().message().find("torchao.AffineQuantizedTensor") != std::string::npos);
+}
+
+// {"w": what is called a jagged nested tensor, whose state is empty, or missing}
+std::string jagged_without_parts(CompositeKind kind, bool has_state) {
+  tests::WholeContent whole = tests::composites_content();
+  auto& composites = whole.content.composites;
+  const auto wrapped = std::ranges::find(composites, CompositeKind::kWrapperSubclass,
+                                         &format::CompositeContent::kind);
+  wrapped->class_name = "torch.nested._internal.nested_tensor.NestedTensor";
+  wrapped->kind = kind;
+  wrapped->shape = {2};
+  wrapped->integers = {1};
+  ValueGraph& values = whole.content.values = {};
+  const std::uint32_t state = values.add_parent(ValueKind::kDict, {});
+  const auto number = static_cast<std::uint64_t>(wrapped - composites.begin());
+  const auto attributes = std::span(&state, has_state ? 1 : 0);
+  const std::uint32_t item[] = {
+      values.add_text(ValueKind::kStr, "w"),
+      values.add_node(ValueKind::kComposite, number, attributes, {}, has_state)};
+  values.add_parent(ValueKind::kDict, item);
+  const auto bytes = tests::encode_file(whole);
+  return std::string(tests::text_of(bytes));
+}
+
+TEST_CASE("a jagged nested tensor without what makes it is refused by name when it is exported") {
+  for (const bool has_state : {false, true}) {
+    CAPTURE(has_state);
+    const TempDir folder;
+    write_file(folder / "made.wmap",
+               jagged_without_parts(CompositeKind::kWrapperSubclass, has_state));
+    const auto file = WeightFile::open(folder / "made.wmap");
+    REQUIRE_MESSAGE(file, file.error().message());
+    const auto report = export_torch(*file, folder / "out.pt", {.sync = false});
+    REQUIRE_FALSE(report);
+    CAPTURE(report.error().message());
+    CHECK(report.error().message().find("nested_tensor.NestedTensor") != std::string::npos);
+  }
+}
+
+TEST_CASE("a composite of another kind is none, whatever its class is called") {
+  const TempDir folder;
+  write_file(folder / "made.wmap", jagged_without_parts(CompositeKind::kSparseCoo, false));
+  const auto file = WeightFile::open(folder / "made.wmap");
+  REQUIRE_MESSAGE(file, file.error().message());
+  const auto report = export_torch(*file, folder / "out.pt", {.sync = false});
+  REQUIRE_FALSE(report);
+  CHECK(report.error().message().find("without its indices") != std::string::npos);
 }
 
 TEST_CASE("selected tensors of subclasses keep their state") {

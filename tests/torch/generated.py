@@ -173,6 +173,15 @@ def overlapping(distance):
     return [base[:4], base[distance : distance + 4]]
 
 
+def copied(value):
+    return [value, value + 0]
+
+
+def ragged_sizes(several):
+    offsets = several(torch.tensor([0, 2, 5]))
+    return [torch.nested.nested_tensor_from_jagged(numbers(5), it).shape[1] for it in offsets]
+
+
 DIFFERENCES = [
     ("type", lambda: [1], lambda: (1,)),
     ("type of a mapping", lambda: {}, collections.OrderedDict),
@@ -195,5 +204,6 @@ DIFFERENCES = [
     ("conj", lambda: numbers(2, torch.complex64), lambda: numbers(2, torch.complex64).conj()),
     ("storage", lambda: [numbers(4)[:2]] * 1 + [numbers(4)[2:]], lambda: list(numbers(4).split(2))),
     ("distance", lambda: overlapping(2), lambda: [x + 0 for x in overlapping(2)]),
+    ("one ragged size or two", lambda: ragged_sizes(twice), lambda: ragged_sizes(copied)),
     ("default", lambda: collections.defaultdict(int), lambda: collections.defaultdict(list)),
 ]

@@ -17,6 +17,7 @@ from need_torch import need
 need()
 
 import torch  # noqa: E402
+import torch._dynamo  # noqa: E402  (as what nested tensors remember of their lengths)
 import torch.distributed.tensor  # noqa: E402  (DTensor is known once it is imported)
 
 WEIGHTMAP, DATA = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -116,7 +117,8 @@ class Identity(unittest.TestCase):
 
     def test_tensors_of_subclasses(self):
         subclasses.stand_in_for_torchao()
-        for name, is_safe in [("subclasses", False), ("dtensor", True), ("torchao", True)]:
+        safe = {"subclasses": False, "dtensor": True, "torchao": True, "jagged": True}
+        for name, is_safe in safe.items():
             source = DATA / f"checkpoints/subclasses/{name}.pt"
             with self.subTest(source=name):
                 self.assertEqual(loads_safely(source), is_safe)
@@ -127,6 +129,14 @@ class Identity(unittest.TestCase):
         two = torch.testing._internal.two_tensor.TwoTensor
         classes = [subclasses.Tagged, subclasses.Slotted, subclasses.Listed, two]
         with torch.serialization.safe_globals(classes):
+            self.assertTrue(loads_safely(source))
+            self.check(source)
+
+    def test_nested_tensors_inside_of_other_tensors(self):
+        inner = torch.nested.nested_tensor_from_jagged(torch.ones(5), torch.tensor([0, 2, 5]))
+        source = self.folder / "inside.pt"
+        torch.save({"w": subclasses.tagged(torch.ones(2), inner=inner), "inner": inner}, source)
+        with torch.serialization.safe_globals([subclasses.Tagged]):
             self.assertTrue(loads_safely(source))
             self.check(source)
 

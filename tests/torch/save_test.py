@@ -134,7 +134,7 @@ class Save(unittest.TestCase):
 
     def test_tensors_of_subclasses_are_saved_byte_for_byte(self):
         subclasses.stand_in_for_torchao()
-        for name in ["subclasses", "dtensor", "torchao"]:
+        for name in ["subclasses", "dtensor", "torchao", "jagged"]:
             with self.subTest(source=name):
                 state_dict = collections.OrderedDict(load(DATA / f"checkpoints/subclasses/{name}.pt"))
                 state_dict.pop("plain", None)  # the very tensor that another one wraps

@@ -120,7 +120,33 @@ def make_torchao():
     return model.state_dict()
 
 
-CASES = {"subclasses": make_subclasses, "dtensor": make_dtensor, "torchao": make_torchao}
+def make_jagged():
+    """PyTorch's own: nested tensors of jagged layout. Those of the same offsets go together."""
+    jagged = torch.nested.nested_tensor_from_jagged
+    offsets = torch.tensor([0, 2, 5])
+    noted = jagged(numbers(5, 2), offsets)
+    noted.note = {"why": [1, 2.5]}
+    rows = [numbers(1, 2), numbers(2, 2)]
+    return {
+        "noted": noted,
+        "again": noted,
+        "half": jagged(numbers(5, 3).half(), offsets),
+        "lengths": jagged(numbers(5, 2), offsets, torch.tensor([1, 2])),
+        "bounded": jagged(numbers(5), offsets, min_seqlen=2, max_seqlen=3),
+        "transposed": jagged(numbers(5, 2), offsets).transpose(1, 2),
+        "empty": jagged(numbers(0, 2), torch.tensor([0])),
+        "listed": torch.nested.nested_tensor(rows, layout=torch.jagged, requires_grad=True),
+        "parameter": nn.Parameter(jagged(numbers(5, 2), torch.tensor([0, 5]))),
+        "plain": offsets,
+    }
+
+
+CASES = {
+    "subclasses": make_subclasses,
+    "dtensor": make_dtensor,
+    "torchao": make_torchao,
+    "jagged": make_jagged,
+}
 
 
 # ---- what PyTorch sees
@@ -130,16 +156,21 @@ def describe(name, tensor):
     is_wrapper = torch.utils._python_dispatch.is_traceable_wrapper_subclass(tensor)
     parts = {} if is_wrapper else {"values": tensor}
     parts |= dict(tensors_of_state(tensor))
+    shape, integers = list(tensor.shape), []
+    if tensor.layout == torch.jagged:
+        shape, integers = shape[:1], [tensor._ragged_idx]
+    elif is_wrapper:
+        integers = [*tensor.stride(), tensor.storage_offset()]
     return {
         "name": name,
         "kind": "wrapper_subclass",
         "class": f"{type(tensor).__module__}.{type(tensor).__qualname__}",
         "dtype": str(tensor.dtype)[len("torch.") :],
-        "shape": list(tensor.shape),
+        "shape": shape,
         "requires_grad": tensor.requires_grad,
         "parameter": isinstance(tensor, nn.Parameter),
         "reals": [],
-        "integers": [*tensor.stride(), tensor.storage_offset()] if is_wrapper else [],
+        "integers": integers,
         "parts": [describe_role(role, part) for role, part in parts.items()],
         "attributes": {},
     }
@@ -171,7 +202,7 @@ def tensors_of(value, path):
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             yield from tensors_of(item, join(path, str(i)))
-    elif hasattr(value, "__dict__") and not isinstance(value, type):
+    elif hasattr(value, "__dict__") and not isinstance(value, (type, torch.SymInt)):
         yield from tensors_of(value.__reduce_ex__(2)[2] or {}, path)
 
 
