@@ -178,6 +178,19 @@ def compressed(layout, values):
     return sparse(layout, longs(3), longs(2), values, (2, 2))
 
 
+def jagged():
+    nested = "torch.nested._internal.nested_tensor"
+    values, offsets, cache = tensor((4,)), longs(3), {}
+    state = {"_ragged_idx": 1, "_values": values, "_offsets": offsets, "_lengths": None}
+    arguments = {"values": values, "offsets": offsets, "lengths": None, "_ragged_idx": 1}
+    return Name("torch._tensor", "_rebuild_from_type_v2")(
+        Name(nested, "_rebuild_njt"),
+        Name(nested, "NestedTensor"),
+        (arguments | {"_metadata_cache": cache, "requires_grad": False},),
+        state | {"_metadata_cache": cache},
+    )
+
+
 def composites():
     float_affine = Name("torch", "per_channel_affine_float_qparams")
     affine = Name("torch", "per_channel_affine")
@@ -201,6 +214,7 @@ def composites():
             (Name("my.module", "MyTensor"), Name("torch", "float32"), size((4,)), size((1,)), 0),
             {"inner": tensor((4,))},
         ),
+        "jagged": jagged(),
     }
 
 
