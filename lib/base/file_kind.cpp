@@ -26,7 +26,9 @@ constexpr std::array kMagics{
     Magic{"ustar"sv, 257, FileKind::kTar},
     Magic{"GGUF"sv, 0, FileKind::kGguf},
     Magic{"\x89HDF\r\n\x1a\n"sv, 0, FileKind::kHdf5},
+    Magic{"\x93NUMPY"sv, 0, FileKind::kNumpy},
     Magic{"\x1f\x8b\x08"sv, 0, FileKind::kGzip},
+    Magic{"\x28\xb5\x2f\xfd"sv, 0, FileKind::kZstd},
     Magic{"version https://git-lfs"sv, 0, FileKind::kGitLfsPointer},
 };
 
@@ -129,7 +131,9 @@ std::string_view file_kind_text(FileKind kind) {
     case FileKind::kOnnx: return "an ONNX model";
     case FileKind::kTensorFlow: return "the index of a TensorFlow checkpoint";
     case FileKind::kSavedModel: return "a TensorFlow SavedModel";
+    case FileKind::kNumpy: return "a NumPy array";
     case FileKind::kGzip: return "a gzip archive";
+    case FileKind::kZstd: return "a zstd archive";
     case FileKind::kHtml: return "an HTML page, most likely a download that went wrong";
     case FileKind::kGitLfsPointer: return "a Git LFS pointer, not the file it stands for";
     case FileKind::kBarePickle: return "a bare pickle";

@@ -22,7 +22,9 @@ enum class FileKind : std::uint8_t {
   kOnnx,
   kTensorFlow,  // the index of a checkpoint
   kSavedModel,  // TensorFlow's, its saved_model.pb
+  kNumpy,       // one array
   kGzip,
+  kZstd,
   kHtml,
   kGitLfsPointer,
   kBarePickle,

@@ -32,6 +32,11 @@ std::uint64_t most_pickle_bytes(const ZipRecord& record) {
           PickleLimits::kMostPacking * std::min(record.stored_bytes, PickleLimits::kMaxBytes));
 }
 
+bool is_numpy_archive(const ZipArchive& zip) {
+  return std::ranges::all_of(zip.records(),
+                             [](const ZipRecord& record) { return record.name.ends_with(".npy"); });
+}
+
 }  // namespace
 
 Result<TorchArchive> TorchArchive::open(io::File file) {
@@ -54,6 +59,11 @@ Error TorchArchive::error(ErrorCode code, std::string_view message) const {
 // The reference takes the first entry's directory, and minds entries outside of it.
 Result<void> TorchArchive::find_root() {
   if (zip_.records().empty()) return error(ErrorCode::kWrongKind, "is an empty zip archive");
+  if (is_numpy_archive(zip_)) {
+    return error(ErrorCode::kWrongKind,
+                 "is a NumPy archive (.npz): read it with numpy.load and torch.save its arrays as "
+                 "tensors");
+  }
   const std::string_view first = zip_.records().front().name;
   const auto slash = first.find('/');
   if (slash == std::string_view::npos) {

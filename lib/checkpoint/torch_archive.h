@@ -22,7 +22,8 @@ namespace weightmap::checkpoint {
 // when everything in it was read. Messages begin with the path. Movable.
 class TorchArchive {
  public:
-  // Errors: those of ZipArchive; kWrongKind: no records, or the first in no directory.
+  // Errors: those of ZipArchive; kWrongKind: no records, arrays of NumPy alone, or the first record
+  // in no directory.
   static Result<TorchArchive> open(io::File file);
 
   const io::File& file() const { return checkpoint_.files.front(); }

@@ -30,6 +30,7 @@ namespace weightmap::checkpoint {
 namespace {
 
 constexpr std::int64_t kMaxRank = 64;
+constexpr std::string_view kStorages = "storages";
 
 class TorchTar {
  public:
@@ -66,7 +67,7 @@ class TorchTar {
 Result<Checkpoint> TorchTar::read() {
   const auto members = read_tar(checkpoint_.files.front());
   if (!members) return members.error();
-  auto storages = open(*members, "storages");
+  auto storages = open(*members, kStorages);
   if (!storages) return storages.error();
   auto tensors = open(*members, "tensors");
   if (!tensors) return tensors.error();
@@ -81,8 +82,11 @@ Result<Checkpoint> TorchTar::read() {
 Result<PickleStream> TorchTar::open(const std::vector<TarMember>& members, std::string_view name) {
   const auto found = std::ranges::find(members, name, &TarMember::name);
   if (found == members.end()) {
-    return error(ErrorCode::kWrongKind,
-                 concat("is a tar archive, but no checkpoint: there is no member ", quoted(name)));
+    // The first that is looked for: without it, files of other kinds are in the archive.
+    const std::string_view advice = name == kStorages ? ": unpack it with tar --extract" : "";
+    return error(
+        ErrorCode::kWrongKind,
+        concat("is a tar archive, but no checkpoint: there is no member ", quoted(name), advice));
   }
   if (std::find_if(found + 1, members.end(),
                    [&](const TarMember& member) { return member.name == name; }) != members.end()) {

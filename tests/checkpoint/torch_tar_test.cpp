@@ -198,7 +198,8 @@ const Row kRows[] = {
     {"two members of one name", ErrorCode::kCorrupt, "tar: two members have the name `pickle`",
      [](Archive& archive) { archive.before = tar_member("pickle", ""); }},
     {"another tar archive", ErrorCode::kWrongKind,
-     "is a tar archive, but no checkpoint: there is no member `storages`",
+     "is a tar archive, but no checkpoint: there is no member `storages`: unpack it with tar "
+     "--extract",
      [](Archive& archive) { archive.before = tar_member("a", "") + std::string(1024, '\0'); }},
     {"a header with another checksum", ErrorCode::kCorrupt,
      "tar: the header at byte 0 differs from its checksum",

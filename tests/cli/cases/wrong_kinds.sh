@@ -7,6 +7,9 @@ printf '{"model_type": "bert"}' >config.json
 python3 -c 'import pickle; pickle.dump({"a": 1}, open("bare.pt", "wb"), 2)'
 tar --create --file tar.pt page.pt
 gzip --stdout page.pt >zipped.pt
+printf '\x28\xb5\x2f\xfd\4' >zipped.pt.zst
+printf '\x93NUMPY\1\0' >array.npy
+python3 -m zipfile --create arrays.npz array.npy
 head --bytes 1000 /dev/urandom | tr '\0-\377' 'x' >unknown.pt
 printf 'PK\5\6%018d' 0 | tr 0 '\0' >no_entries.pt
 head --bytes 300000 "$DIGITS" >truncated.pt
