@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/checked.h"
 #include "base/text.h"
 
 namespace weightmap::convert {
@@ -41,19 +42,23 @@ constexpr auto kRows = std::to_array<Row>({{Dtype::kBool, "BOOL"},
                                            {Dtype::kInt64, "I64"},
                                            {Dtype::kUInt64, "U64"}});
 
-// F4 counts values, of which PyTorch's shape packs two into one.
-std::vector<std::int64_t> shape_of(const SafetensorsEntry& entry) {
-  std::vector<std::int64_t> shape = entry.shape;
-  if (!shape.empty()) shape.back() *= dtype_info(entry.dtype).packed_values;
-  return shape;
-}
-
 }  // namespace
 
 SafetensorsDtype safetensors_dtype(Dtype dtype) {
   const auto* const found = std::ranges::find(kRows, dtype, &Row::dtype);
   if (found == kRows.end()) return {};
   return {found->name, static_cast<int>(found - kRows.begin())};
+}
+
+std::optional<std::vector<std::int64_t>> safetensors_shape(Dtype dtype,
+                                                           std::span<const std::int64_t> shape) {
+  std::vector<std::int64_t> counted(shape.begin(), shape.end());
+  const std::int64_t packed = dtype_info(dtype).packed_values;
+  if (packed == 1) return counted;
+  const auto last = counted.empty() ? std::nullopt : checked_mul(counted.back(), packed);
+  if (!last) return std::nullopt;
+  counted.back() = *last;
+  return counted;
 }
 
 Result<std::string> safetensors_header(
@@ -69,7 +74,7 @@ Result<std::string> safetensors_header(
   for (const SafetensorsEntry& entry : entries) {
     members.std::vector<nlohmann::ordered_json::object_t::value_type>::emplace_back(
         entry.name, nlohmann::ordered_json{{"dtype", safetensors_dtype(entry.dtype).name},
-                                           {"shape", shape_of(entry)},
+                                           {"shape", *safetensors_shape(entry.dtype, entry.shape)},
                                            {"data_offsets", {entry.begin_bytes, entry.end_bytes}}});
   }
   std::string text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,11 +22,16 @@ struct SafetensorsDtype {
 };
 SafetensorsDtype safetensors_dtype(Dtype dtype);
 
+// The shape as safetensors has it: of F4 it counts values, of which PyTorch's shape packs two into
+// one. Nothing: it cannot say it.
+std::optional<std::vector<std::int64_t>> safetensors_shape(Dtype dtype,
+                                                           std::span<const std::int64_t> shape);
+
 struct SafetensorsEntry {
   std::string name;
   Dtype dtype = Dtype::kFloat32;
-  std::vector<std::int64_t> shape;
-  std::uint64_t begin_bytes = 0;  // from where the header ends
+  std::vector<std::int64_t> shape;  // as PyTorch has it; safetensors can say it
+  std::uint64_t begin_bytes = 0;    // from where the header ends
   std::uint64_t end_bytes = 0;
 };
 

@@ -23,6 +23,8 @@ from compare_objects import extent  # noqa: E402
 WEIGHTMAP, DATA = sys.argv[1], pathlib.Path(sys.argv[2])
 FIXTURES = DATA / "checkpoints/torch-2.13"
 
+PAIRS = torch.float4_e2m1fn_x2
+
 
 def numbers(*shape, dtype=torch.float32):
     return torch.arange(1, 1 + torch.Size(shape).numel()).to(dtype).reshape(shape)
@@ -48,6 +50,9 @@ REFUSED = [
     ({"w": numbers(3).to(torch.complex128)}, "--drop-tensors", "of the dtype complex128"),
     ({"w": numbers(3).to(torch.complex64).conj()}, "--drop-tensors", "stored conjugated"),
     ({"w": torch.empty(3, device="meta")}, "--drop-tensors", "a meta tensor without values"),
+    # F4 counts values, of which an element has two: without dimensions, and where their number ends.
+    ({"w": torch.ones((), dtype=torch.uint8).view(PAIRS)}, "--drop-tensors", "with the shape []"),
+    ({"w": torch.ones(0, 2**62, dtype=torch.uint8).view(PAIRS)}, "--drop-tensors", "with the shape [0, 4611"),
     ({"__metadata__": numbers(3)}, "--drop-tensors", "a name that safetensors keeps"),
 ]
 
