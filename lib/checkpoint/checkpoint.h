@@ -115,6 +115,9 @@ struct ReadOptions {
   // If given: list the classes and functions that the pickles name, and refuse none. The checkpoint
   // may then have no storages, tensors and values.
   GlobalList* globals = nullptr;
+  // Refuse what has data files that hold several archives end to end, before any of them is read:
+  // they have no directory that would tell a whole file from another.
+  bool whole_files = false;
 };
 
 // Reads the directory and the pickle of a checkpoint, not its storages. The path is that of a file;

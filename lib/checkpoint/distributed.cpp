@@ -38,6 +38,7 @@ class DistributedCheckpoint {
   Result<Checkpoint> list_globals();
   Result<void> read_metadata();
   Result<void> open_files();
+  Result<void> check_whole_files() const;
   Result<void> check_items() const;
   Result<std::uint32_t> add_entry(const DcpEntry& entry);
   Result<std::uint32_t> add_value(const DcpItem& item);
@@ -74,6 +75,7 @@ class DistributedCheckpoint {
 Result<Checkpoint> DistributedCheckpoint::read() {
   if (auto done = read_metadata(); !done) return done.error();
   if (auto done = open_files(); !done) return done.error();
+  if (auto done = check_whole_files(); !done) return done.error();
   if (auto done = check_items(); !done) return done.error();
   whole_.kind = concat("distributed checkpoint, ", metadata_.files.size(),
                        metadata_.files.size() == 1 ? " file" : " files");
@@ -134,6 +136,14 @@ Result<void> DistributedCheckpoint::open_files() {
     whole_.files.push_back(*std::move(file));
   }
   return {};
+}
+
+Result<void> DistributedCheckpoint::check_whole_files() const {
+  if (!options_.whole_files || metadata_.files.empty()) return {};
+  return Error(ErrorCode::kUnsupported,
+               concat(whole_.files[1].path(),
+                      ": holds the archives of a distributed checkpoint end to end, which an index "
+                      "cannot refer to: use weightmap convert"));
 }
 
 // Items lie inside their files and apart from each other, so storages do.

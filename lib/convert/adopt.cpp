@@ -38,7 +38,6 @@ const Storage& storage_of(const Checkpoint& source, const SegmentSource& segment
 
 std::string_view obstacle(const Storage& storage) {
   if (storage.packing == checkpoint::Packing::kDeflated) return "compressed";
-  if (storage.packing != checkpoint::Packing::kNone) return "in pieces";
   return storage.swapped_bytes != 1 ? "big-endian" : "";
 }
 
@@ -189,7 +188,7 @@ Result<AdoptReport> adopt_checkpoint(const std::string& source_path,
                                      const std::string& target,
                                      const AdoptOptions& options) {
   const Result<Checkpoint> source = checkpoint::open_checkpoint(
-      source_path, {.strict_globals = options.checkpoint.strict_globals});
+      source_path, {.strict_globals = options.checkpoint.strict_globals, .whole_files = true});
   if (!source) return source.error();
   const Result<void> possible = check_adoptable(*source, target, options);
   if (!possible) return possible.error();

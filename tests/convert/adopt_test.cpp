@@ -304,6 +304,23 @@ TEST_CASE("what is not stored plainly is named with its tensors and the way out"
   }
 }
 
+TEST_CASE("a distributed checkpoint is refused by a data file's name, before that is read") {
+  for (const char* name : {"distributed", "distributed_chunks"}) {
+    for (const bool digests : {true, false}) {
+      CAPTURE(name);
+      const TempDir dir;
+      fs::copy(kSources + name, dir.path(), fs::copy_options::recursive);
+      write_file(dir / "__0_0.distcp", "");
+      const auto before = dir.names();
+      const auto report = adopt_checkpoint(dir.path(), dir / "model.wmap", {.digests = digests});
+      expect_refusal(report, ErrorCode::kUnsupported,
+                     (dir / "__0_0.distcp") + ": holds the archives of a distributed checkpoint");
+      expect_refusal(report, ErrorCode::kUnsupported, "use weightmap convert");
+      CHECK(dir.names() == before);
+    }
+  }
+}
+
 TEST_CASE("composites are adopted with their parts") {
   const Adopted pair(kCheckpoints + "composites/torch-2.13.pt");
   pair.adopt();

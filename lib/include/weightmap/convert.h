@@ -168,7 +168,8 @@ struct AdoptReport {
 // Writes `target` as a weight file that holds no tensors' bytes but says where they lie in the
 // files of `source`, which must stay beside it, unchanged: who opens it is refused otherwise.
 // Errors: those of convert_checkpoint; kInvalidArgument (target is in another directory than the
-// source's files); kUnsupported, naming the tensors whose bytes cannot be used in place.
+// source's files); kUnsupported, naming the tensors whose bytes cannot be used in place, or a data
+// file of torch.distributed.checkpoint, always.
 Result<AdoptReport> adopt_checkpoint(const std::string& source,
                                      const std::string& target,
                                      const AdoptOptions& options = {});
