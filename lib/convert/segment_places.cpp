@@ -90,6 +90,12 @@ Result<void> check_can_refer(const std::string& target) {
 Result<void> check_is_beside(const io::File& file, const std::string& target) {
   Result<void> possible = check_can_refer(target);
   if (!possible) return possible;
+  if (!is_valid_utf8(name_in(file.path()))) {
+    return Error(ErrorCode::kInvalidArgument,
+                 concat(file.path(),
+                        ": its name is not UTF-8, which is all that an index can refer "
+                        "to: rename it"));
+  }
   const Result<io::Directory> directory = io::Directory::containing(target);
   if (!directory) return directory.error();
   const Result<io::File> found = directory->open_file(name_in(file.path()));

@@ -35,7 +35,7 @@ std::vector<std::uint32_t> place_segments(Plan& plan,
 // Errors: kInvalidArgument, kNotFound, kIo. Messages begin with the target, or its directory.
 Result<void> check_can_refer(const std::string& target);
 
-// The same, and the file is there, under its name. Errors: as above.
+// The same, and the file is there, under its name, which an index can hold. Errors: as above.
 Result<void> check_is_beside(const io::File& file, const std::string& target);
 
 }  // namespace weightmap::convert

@@ -225,6 +225,14 @@ TEST_CASE("a target in another directory is refused with the reason") {
   CHECK_FALSE(fs::exists(pair.dir / "other/model.wmap"));
 }
 
+TEST_CASE("a file whose name an index cannot hold is to be renamed") {
+  const TempDir dir;
+  fs::copy(digits(), dir / "caf\xe9.pt");
+  expect_refusal(adopt_checkpoint(dir / "caf\xe9.pt", dir / "model.wmap"),
+                 ErrorCode::kInvalidArgument, "\xe9.pt: its name is not UTF-8");
+  CHECK(dir.names() == std::vector<std::string>{"caf\xe9.pt"});
+}
+
 TEST_CASE("the source and what is no weight file are not replaced") {
   const Adopted pair(digits());
   expect_refusal(adopt_checkpoint(pair.source, pair.source, {.replace_any = true}),
