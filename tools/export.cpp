@@ -114,7 +114,9 @@ std::string hint_for(const Error& error, const std::string& source) {
 int run(Arguments& arguments) {
   const Format* const format = format_of(arguments);
   if (format == nullptr) {
-    return report_wrong_usage("the extension of OUT says no format: name one with --format",
+    return report_wrong_usage(printable(arguments.target) +
+                                  ": its extension says no format: call it .pt, .pth, .ckpt, .bin "
+                                  "or .safetensors, or name a format with --format",
                               "export");
   }
   arguments.options.sync = !arguments.no_sync;
