@@ -84,6 +84,13 @@ struct Composite {
   std::string class_name;  // wrapper_subclass: "module.Class"
 };
 
+// A record that was read and whose bytes are not those that the source's CRC was made of: damaged,
+// or by a writer that does not compute them. PyTorch looks at none.
+struct CrcMismatch {
+  std::uint32_t file = 0;  // in Checkpoint::files
+  std::string record;      // as the source calls it
+};
+
 struct Checkpoint {
   std::vector<io::File> files;  // at least one
   std::string kind;             // for people: "zip checkpoint"
@@ -98,9 +105,7 @@ struct Checkpoint {
   // The whole object; the number of a kTensor node is a place in `tensors`, that of a kComposite
   // node one in `composites`.
   ValueGraph values;
-  // Records that were read whole to get here and whose bytes are not those that the source's CRC
-  // was made of: damaged, or by a writer that does not compute them. PyTorch looks at none.
-  std::vector<std::string> crc_mismatches;
+  std::vector<CrcMismatch> crc_mismatches;  // of what was read whole to get here
 
   std::span<const std::int64_t> shape(const Tensor& tensor) const {
     return std::span(dims).subspan(tensor.dims_begin, tensor.rank);

@@ -41,7 +41,10 @@ class DistributedCheckpoint {
   Result<void> check_whole_files() const;
   Result<void> check_items() const;
   Result<std::uint32_t> add_entry(const DcpEntry& entry);
-  Result<std::uint32_t> add_value(const DcpItem& item);
+  Result<std::uint32_t> add_value(const DcpEntry& entry);
+  Result<std::uint32_t> add_part(const Checkpoint& part,
+                                 const DcpEntry& entry,
+                                 const DcpItem& item);
   Result<std::uint32_t> add_tensor(const DcpEntry& entry);
   Result<std::uint32_t> add_whole(const DcpEntry& entry);
   Result<std::uint32_t> add_assembled(const DcpEntry& entry, std::uint64_t size_bytes);
@@ -199,16 +202,22 @@ std::vector<NestedValues::Step> DistributedCheckpoint::path_of(const DcpEntry& e
 }
 
 Result<std::uint32_t> DistributedCheckpoint::add_entry(const DcpEntry& entry) {
-  return entry.is_tensor ? add_tensor(entry) : add_value(entry.item);
+  return entry.is_tensor ? add_tensor(entry) : add_value(entry);
 }
 
-Result<std::uint32_t> DistributedCheckpoint::add_value(const DcpItem& item) {
-  const auto part = read_source_file(slice(item), options_);
+Result<std::uint32_t> DistributedCheckpoint::add_value(const DcpEntry& entry) {
+  const auto part = read_source_file(slice(entry.item), options_);
   if (!part) return part.error();
-  const auto merged =
-      merge_part(*part, {.file = item.file + 1, .offset_bytes = item.offset_bytes}, whole_);
+  return add_part(*part, entry, entry.item);
+}
+
+Result<std::uint32_t> DistributedCheckpoint::add_part(const Checkpoint& part,
+                                                      const DcpEntry& entry,
+                                                      const DcpItem& item) {
+  const auto merged = merge_part(
+      part, {.file = item.file + 1, .offset_bytes = item.offset_bytes, .name = entry.name}, whole_);
   if (!merged) return error(merged.error());
-  return merged->first_node + part->values.root();
+  return merged->first_node + part.values.root();
 }
 
 Result<std::uint32_t> DistributedCheckpoint::add_tensor(const DcpEntry& entry) {
@@ -257,10 +266,7 @@ Result<std::uint32_t> DistributedCheckpoint::add_whole(const DcpEntry& entry) {
   const DcpChunk& chunk = entry.chunks.front();
   const auto part = read_chunk(entry, chunk);
   if (!part) return part.error();
-  const auto merged = merge_part(
-      *part, {.file = chunk.item.file + 1, .offset_bytes = chunk.item.offset_bytes}, whole_);
-  if (!merged) return error(merged.error());
-  return merged->first_node + part->values.root();
+  return add_part(*part, entry, chunk.item);
 }
 
 // The checkpoint that a chunk is: its root is a tensor as the metadata describe it.

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/merge.h"
 
+#include <string>
+#include <string_view>
 #include <vector>
+
+#include "base/text.h"
 
 namespace weightmap::checkpoint {
 namespace {
@@ -27,10 +31,15 @@ Result<void> check_room(const Checkpoint& part, const Checkpoint& into) {
   return Error(ErrorCode::kUnsupported, "its files hold too many values to be read as one");
 }
 
+std::string name_in_whole(const PartPlace& place, std::string_view record) {
+  return place.name.empty() ? std::string(record) : concat(place.name, "/", record);
+}
+
 void merge_storages(const Checkpoint& part, const PartPlace& place, Checkpoint& into) {
   for (Storage storage : part.storages) {
     storage.file = place.file;
     storage.offset_bytes += place.offset_bytes;
+    storage.key = name_in_whole(place, storage.key);
     into.storages.push_back(std::move(storage));
   }
 }
@@ -83,8 +92,10 @@ Result<MergedPart> merge_part(const Checkpoint& part, const PartPlace& place, Ch
   merge_composites(part, merged.first_tensor, into);
   merge_values(part, merged, first_composite, into);
   into.locations.insert(part.locations.begin(), part.locations.end());
-  into.crc_mismatches.insert(into.crc_mismatches.end(), part.crc_mismatches.begin(),
-                             part.crc_mismatches.end());
+  for (const CrcMismatch& mismatch : part.crc_mismatches) {
+    into.crc_mismatches.push_back(
+        {.file = place.file, .record = name_in_whole(place, mismatch.record)});
+  }
   return merged;
 }
 

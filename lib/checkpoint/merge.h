@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "weightmap/result.h"
 
@@ -19,6 +20,7 @@ struct MergedPart {
 struct PartPlace {
   std::uint32_t file = 0;          // in Checkpoint::files
   std::uint64_t offset_bytes = 0;  // of the part's first byte
+  std::string_view name;           // where its file has several parts: tells whose its records are
 };
 
 // Adds the storages, tensors, composites and values of a checkpoint that is one file, or a slice of

@@ -156,7 +156,7 @@ Result<std::vector<std::byte>> TorchArchive::read_record(const ZipRecord& record
   Crc32 crc;
   crc.update(bytes);
   if (record.has_crc() && crc.value() != record.crc32) {
-    checkpoint_.crc_mismatches.emplace_back(record.name);
+    checkpoint_.crc_mismatches.push_back({.record = std::string(record.name)});
   }
   return bytes;
 }

@@ -131,7 +131,7 @@ class Conversion {
 
   std::uint64_t file_bytes() const { return layout_.file_size_bytes; }
   std::vector<std::string> crc_mismatches() const {
-    return crc_mismatches_.names(source_.checkpoint);
+    return crc_mismatches_.texts(source_.checkpoint);
   }
   const std::vector<format::DataFileContent>& shard_files() const { return shards_.files(); }
 
@@ -254,7 +254,7 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   if (!plan) return plan.error().with_context(source_path);
   Result<format::Layout> layout = lay_out_file(plan->content, source_path);
   if (!layout) return layout.error();
-  const Result<void> crcs_ok = convert::check_crcs(*source, options, checkpoint.crc_mismatches);
+  const Result<void> crcs_ok = convert::check_crcs(checkpoint, options, checkpoint.crc_mismatches);
   if (!crcs_ok) return crcs_ok.error();
 
   report.tensor_count = static_cast<std::uint32_t>(plan->content.tensors.size());
@@ -262,7 +262,8 @@ Result<ConvertReport> convert_checkpoint(const std::string& source_path,
   report.data_bytes = sum_of(plan->content.segment_sizes_bytes);
   report.opaque_classes = plan->opaque_classes;
   report.locations.assign(checkpoint.locations.begin(), checkpoint.locations.end());
-  report.crc_mismatches = checkpoint.crc_mismatches;
+  for (const checkpoint::CrcMismatch& mismatch : checkpoint.crc_mismatches)
+    report.crc_mismatches.push_back(convert::mismatch_text(checkpoint, mismatch));
   Conversion conversion(*source, *plan, *std::move(layout), target, options);
   const Result<void> written = write_file(conversion, *plan, *base, target, options, report);
   if (!written) return written.error();

@@ -2,9 +2,11 @@
 #include "convert/planned_bytes.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/number_cast.h"
+#include "base/path_text.h"
 #include "base/strided.h"
 #include "base/text.h"
 #include "convert/segment_stream.h"
@@ -12,18 +14,27 @@
 namespace weightmap::convert {
 namespace {
 
-std::string name_of(const checkpoint::Storage& storage) {
-  return concat("storage ", storage.key);
+using checkpoint::Checkpoint;
+using checkpoint::CrcMismatch;
+
+CrcMismatch mismatch_of(const checkpoint::Storage& storage) {
+  return {.file = storage.file, .record = concat("storage ", storage.key)};
 }
 
 }  // namespace
 
-Result<void> check_crcs(const Source& source,
+Result<void> check_crcs(const Checkpoint& source,
                         const ConvertOptions& options,
-                        const std::vector<std::string>& mismatches) {
+                        std::span<const CrcMismatch> mismatches) {
   if (!options.verify_crc || mismatches.empty()) return {};
-  return Error(ErrorCode::kCorrupt, concat(source.checkpoint.files.front().path(), ": ",
-                                           quoted(mismatches.front()), " differs from its CRC"));
+  const CrcMismatch& first = mismatches.front();
+  return Error(ErrorCode::kCorrupt, concat(source.files[first.file].path(), ": ",
+                                           quoted(first.record), " differs from its CRC"));
+}
+
+std::string mismatch_text(const Checkpoint& source, const CrcMismatch& mismatch) {
+  if (source.files.size() == 1) return mismatch.record;
+  return concat(name_in(source.files[mismatch.file].path()), ": ", mismatch.record);
 }
 
 void CrcMismatches::add(std::uint32_t storage) {
@@ -31,15 +42,15 @@ void CrcMismatches::add(std::uint32_t storage) {
   storages_.insert(storage);
 }
 
-std::vector<std::string> CrcMismatches::names(const checkpoint::Checkpoint& checkpoint) const {
+std::vector<std::string> CrcMismatches::texts(const Checkpoint& source) const {
   const std::scoped_lock lock(mutex_);
-  std::vector<std::string> names;
-  std::set<std::string> told;  // files of one checkpoint may call their storages alike
+  std::vector<std::string> texts;
+  std::set<std::string> told;  // two folders of a TorchScript archive call their storages alike
   for (const std::uint32_t storage : storages_) {
-    std::string name = name_of(checkpoint.storages[storage]);
-    if (told.insert(name).second) names.push_back(std::move(name));
+    std::string text = mismatch_text(source, mismatch_of(source.storages[storage]));
+    if (told.insert(text).second) texts.push_back(std::move(text));
   }
-  return names;
+  return texts;
 }
 
 bool PlannedBytes::needs_whole() const {
@@ -105,7 +116,7 @@ Result<void> PlannedBytes::check_digest() {
 Result<void> PlannedBytes::check_crc() {
   if (reader_->crc_matches().value_or(true)) return {};
   crc_mismatches_.add(segment_->storage);
-  return check_crcs(source_, options_, {name_of(storage())});
+  return check_crcs(source_.checkpoint, options_, std::array{mismatch_of(storage())});
 }
 
 }  // namespace weightmap::convert

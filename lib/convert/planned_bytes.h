@@ -22,16 +22,20 @@
 
 namespace weightmap::convert {
 
-// An error if CRCs were to be verified and one of these differs.
-Result<void> check_crcs(const Source& source,
+// An error, which names file and record, if CRCs were to be verified and one of these differs.
+Result<void> check_crcs(const checkpoint::Checkpoint& source,
                         const ConvertOptions& options,
-                        const std::vector<std::string>& mismatches);
+                        std::span<const checkpoint::CrcMismatch> mismatches);
+
+// As a report has it: the record, and where the source is several files, the name of its own.
+std::string mismatch_text(const checkpoint::Checkpoint& source,
+                          const checkpoint::CrcMismatch& mismatch);
 
 // Storages that differ from their CRCs. Safe for use from several threads.
 class CrcMismatches {
  public:
   void add(std::uint32_t storage);
-  std::vector<std::string> names(const checkpoint::Checkpoint& checkpoint) const;  // in its order
+  std::vector<std::string> texts(const checkpoint::Checkpoint& source) const;  // in its order
 
  private:
   mutable std::mutex mutex_;  // guards:

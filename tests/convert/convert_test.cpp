@@ -79,6 +79,39 @@ TEST_CASE("bytes that differ from their CRC are reported, and refused where that
   }
 }
 
+TEST_CASE("of a source of several files it is told in which of them the damage is, and of what") {
+  struct Row {
+    const char* source;
+    const char* file;
+    std::string bytes;  // in the damaged record
+    const char* record;
+  };
+  const Row rows[] = {
+      {"sharded_bin", "pytorch_model-00002-of-00002.bin", "\xa8\x0f\xed\x48\x16\x2b\xd2\x4b",
+       "storage 0"},
+      {"distributed", "__0_0.distcp", std::string("\0\0\x80\x3f\0\0\0\x40", 8),
+       "storage model.weight/0"},
+      {"distributed", "__0_0.distcp", "one process", "note/archive/data.pkl"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.record);
+    const TempDir dir;
+    std::filesystem::copy(WEIGHTMAP_TEST_DATA "/sources/" + std::string(row.source), dir.path(),
+                          std::filesystem::copy_options::recursive);
+    std::string bytes = read_file(dir / row.file);
+    const std::size_t at = bytes.find(row.bytes);
+    REQUIRE(at < bytes.size());
+    bytes[at] ^= '\1';
+    write_file(dir / row.file, bytes);
+    const auto report = convert_checkpoint(dir.path(), dir / "damaged.wmap");
+    REQUIRE(report);
+    CHECK(report->crc_mismatches == Strings{std::string(row.file) + ": " + row.record});
+    expect_refusal(convert_checkpoint(dir.path(), dir / "damaged.wmap", {.verify_crc = true}),
+                   ErrorCode::kCorrupt,
+                   (dir / row.file) + ": `" + row.record + "` differs from its CRC");
+  }
+}
+
 TEST_CASE("a checkpoint with CRCs that match, or without any, is no damage") {
   const TempDir dir;
   for (const std::string& path :
