@@ -319,11 +319,11 @@ std::vector<std::uint32_t> written_items(const WeightFile& file,
   return written;
 }
 
-ValueGraph values_of_names(const WeightFile& file) {
+ValueGraph values_of_names(const WeightFile& file, const std::vector<bool>& left_out) {
   ValueGraph values;
   std::vector<std::uint32_t> items;
   for (std::uint32_t number = 0; number < file.tensor_count(); ++number) {
-    if (file.tensor(number).is_part()) continue;
+    if (file.tensor(number).is_part() || (!left_out.empty() && left_out[number])) continue;
     items.push_back(values.add_text(ValueKind::kStr, file.name(number)));
     items.push_back(values.add_number(ValueKind::kTensor, number));
   }

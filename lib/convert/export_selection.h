@@ -44,6 +44,7 @@ bool is_of_subclass(const WeightFile& file, const ValueNode& node);
 bool is_jagged(const CompositeView& composite);
 
 // A graph for a file without one: names to tensors, with the modules' versions as `_metadata`.
-ValueGraph values_of_names(const WeightFile& file);
+// `left_out`: which tensors are not in it, by number; empty: all are.
+ValueGraph values_of_names(const WeightFile& file, const std::vector<bool>& left_out = {});
 
 }  // namespace weightmap::convert

@@ -16,6 +16,7 @@
 #include "checkpoint/crc32.h"
 #include "convert/export_selection.h"
 #include "convert/export_target.h"
+#include "convert/script_names.h"
 #include "convert/segment_stream.h"
 #include "convert/state_dicts.h"
 #include "convert/torch_pickler.h"
@@ -142,26 +143,34 @@ Result<void> write_archive(const WeightFile& file,
   return written ? into.writer.write(bytes_of(convert::zip_directory(archive.layout))) : written;
 }
 
-// The object, with a state dict where a module was saved whole: by its state, or by the names that
-// tensors have. An object of an unknown class that is the whole has names at least.
+// The tensors by their names, of what is made by code that is not known.
+ValueGraph values_of_opaque(const WeightFile& file,
+                            const ValueGraph& values,
+                            bool is_script,
+                            std::vector<std::string>& dropped) {
+  dropped = {concat("the top: all but the tensors of a ",
+                    convert::dotted(values.text(values.root())), ", by their names")};
+  if (!is_script) return convert::values_of_names(file);
+  const std::vector<bool> others = convert::find_other_names(file, values);
+  for (std::uint32_t number = 0; number < file.tensor_count(); ++number) {
+    if (others[number]) dropped.push_back(concat(file.name(number), ": another name"));
+  }
+  return convert::values_of_names(file, others);
+}
+
+// The object, with a state dict where a module was saved whole.
 Result<ValueGraph> values_to_write(const WeightFile& file,
                                    const ExportOptions& options,
                                    std::vector<std::string>& dropped) {
   Result<ValueGraph> values = file.values();
   if (!values) return values.error();
   if (values->empty()) return convert::values_of_names(file);
-  std::vector<std::string> modules;
-  values = convert::with_state_dicts(*values, modules);
+  values = convert::with_state_dicts(*values, dropped);
   if (!values) return values.error().with_context(file.path());
-  const std::uint32_t root = values->root();
-  const bool is_opaque = values->node(root).kind == ValueKind::kOpaque;
-  const std::string class_name = is_opaque ? convert::dotted(values->text(root)) : "";
-  if (!is_opaque || !(options.drop_opaque || class_name.starts_with("__torch__."))) {
-    dropped = std::move(modules);
-    return values;
-  }
-  dropped.push_back(concat("the top: all but the tensors of a ", class_name, ", by their names"));
-  return convert::values_of_names(file);
+  if (values->node(values->root()).kind != ValueKind::kOpaque) return values;
+  const bool is_script = values->text(values->root()).starts_with("__torch__.");
+  if (!is_script && !options.drop_opaque) return values;
+  return values_of_opaque(file, *values, is_script, dropped);
 }
 
 Result<TorchPickle> make_pickle(const WeightFile& file,

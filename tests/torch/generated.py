@@ -177,6 +177,29 @@ def copied(value):
     return [value, value + 0]
 
 
+def hooked():
+    """A module whose children refer to it: by a hook, and by an attribute."""
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+    net[0].register_forward_hook(net.named_parameters)
+    net[1].__dict__["parent"] = net
+    return net
+
+
+def with_passing_buffer():
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    net.register_buffer("kept", torch.ones(2))
+    net.register_buffer("passing", torch.zeros(2), persistent=False)
+    return net
+
+
+MODULES = {
+    "norm": lambda: torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3)),
+    "lstm": lambda: torch.nn.LSTM(2, 3, num_layers=2),
+    "hooked": hooked,
+    "passing buffer": with_passing_buffer,
+}
+
+
 def ragged_sizes(several):
     offsets = several(torch.tensor([0, 2, 5]))
     return [torch.nested.nested_tensor_from_jagged(numbers(5), it).shape[1] for it in offsets]

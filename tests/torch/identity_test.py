@@ -4,6 +4,7 @@
 Usage: identity_test.py WEIGHTMAP DATA
 """
 
+import collections
 import json
 import pathlib
 import subprocess
@@ -147,6 +148,42 @@ class Identity(unittest.TestCase):
                 source = self.folder / f"{name}.pt"
                 torch.save(case(), source)
                 self.check(source)
+
+    def test_whole_modules_are_exported_as_their_state_dicts(self):
+        for name, make_module in generated.MODULES.items():
+            for save in [torch.save, lambda it, path: torch.save({"net": it}, path)]:
+                with self.subTest(module=name):
+                    module, source = make_module(), self.folder / "module.pt"
+                    save(module, source)
+                    dropped = self.export(source)
+                    found = load(self.exported, weights_only=True)
+                    found = found.get("net", found)
+                    compare(found, collections.OrderedDict(module.state_dict(keep_vars=True)))
+                    self.assertIn("all but the state dict of a torch.nn.modules.", dropped[0])
+
+    def test_scripted_modules_are_exported_by_their_names(self):
+        for name in ["norm", "lstm"]:
+            with self.subTest(module=name):
+                module, source = generated.MODULES[name](), self.folder / "script.pt"
+                torch.jit.save(torch.jit.script(module), source)
+                self.export(source)
+                compare(
+                    load(self.exported, weights_only=True),
+                    collections.OrderedDict(module.state_dict(keep_vars=True)),
+                )
+
+    def test_a_tensor_beside_a_state_dict_is_left_out_only_if_that_is_wanted(self):
+        module, source = torch.nn.Linear(2, 2), self.folder / "module.pt"
+        module.mean = torch.ones(3)
+        torch.save(module, source)
+        weight_file = self.folder / "model.wmap"
+        self.assertEqual(run("convert", source, weight_file)[0], 0)
+        code, _, error = run("export", weight_file, self.exported)
+        self.assertEqual(code, 1)
+        self.assertIn("`__state__.mean` is a tensor that is in no state dict", error)
+        self.assertIn("hint: to leave them out, add --drop-opaque", error)
+        self.assertFalse(self.exported.exists())
+        self.assertIn("__state__.mean: a tensor", self.export(source))
 
     def test_the_exported_object_can_be_saved_again(self):
         source = DATA / "checkpoints/torch-2.13/training.pt"
