@@ -168,7 +168,8 @@ Result<ValueGraph> values_to_write(const WeightFile& file,
   values = convert::with_state_dicts(*values, dropped);
   if (!values) return values.error().with_context(file.path());
   if (values->node(values->root()).kind != ValueKind::kOpaque) return values;
-  const bool is_script = values->text(values->root()).starts_with("__torch__.");
+  const std::string class_name = convert::dotted(values->text(values->root()));
+  const bool is_script = class_name.starts_with("__torch__.");
   if (!is_script && !options.drop_opaque) return values;
   return values_of_opaque(file, *values, is_script, dropped);
 }

@@ -192,9 +192,21 @@ def with_passing_buffer():
     return net
 
 
+class Own(torch.nn.Module):
+    """Scripted, it is `__torch__.generated.Own`."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        return x * self.weight
+
+
 MODULES = {
     "norm": lambda: torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3)),
     "lstm": lambda: torch.nn.LSTM(2, 3, num_layers=2),
+    "own": Own,
     "hooked": hooked,
     "passing buffer": with_passing_buffer,
 }
