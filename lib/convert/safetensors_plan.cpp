@@ -38,7 +38,7 @@ std::string fault_of(const TensorView& tensor) {
   if (tensor.is_conj()) return "stored conjugated";
   if (tensor.is_neg()) return "stored negated";
   if (tensor.name() == kMetadata) return "a name that safetensors keeps for itself";
-  const std::string of_dtype = concat("of the dtype ", dtype_name(tensor.dtype()));
+  std::string of_dtype = concat("of the dtype ", dtype_name(tensor.dtype()));
   if (safetensors_dtype(tensor.dtype()).name.empty()) return of_dtype;
   if (safetensors_shape(tensor.dtype(), tensor.shape())) return {};
   return concat(of_dtype, " with the shape ", list_text(tensor.shape()));

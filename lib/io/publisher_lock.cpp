@@ -125,7 +125,7 @@ Result<void> sync_names(const std::vector<File>& data_files) {
       if (!identity) return identity.error();
       if (std::ranges::find(synced, *identity) != synced.end()) continue;
       const Result<Directory> directory = Directory::containing(name);
-      const Result<void> done = directory ? directory->sync() : directory.error();
+      Result<void> done = directory ? directory->sync() : directory.error();
       if (!done) return done;
       synced.push_back(*identity);
     }
