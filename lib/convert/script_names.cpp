@@ -65,8 +65,11 @@ class NamesInModules {
       const ValueKind kind = values_.node(items[i + 1]).kind;
       if (!component) continue;
       std::string path = format::joined_path(place.path, *component);
-      if (kind == ValueKind::kTensor) names_.insert(std::move(path));
-      if (kind == ValueKind::kOpaque) stack.push_back({items[i + 1], std::move(path)});
+      if (kind == ValueKind::kTensor) {
+        names_.insert(std::move(path));
+      } else if (kind == ValueKind::kOpaque) {
+        stack.push_back({items[i + 1], std::move(path)});
+      }
     }
   }
 
