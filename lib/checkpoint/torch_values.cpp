@@ -84,6 +84,7 @@ class ValueWalk {
 
   NodeId global_node(std::uint32_t slot);
   TextRange global_text(std::uint32_t slot);
+  TextRange callable_text(const PickleCall& call);
   const Class& class_of_call(const PickleCall& call) const;
   std::optional<std::uint32_t> slot_of(ValueId id) const;
 
@@ -216,12 +217,11 @@ Result<void> ValueWalk::leave() {
 // The graph has no cycles: a module that its own hook or child refers to is named there, and no
 // more. REQUIRES: a call.
 NodeId ValueWalk::reference_to(ValueId id) {
-  const auto slot = slot_of(pickle_.calls[pickle_.values[id].slot].callable);
   const NodeId none = graph_.add_none();
   const NodeId what = graph_.add_text(ValueKind::kStr, kReferenceToOuter);
   const NodeId parts[] = {graph_.add_parent(ValueKind::kTuple, {&what, 1}), none, none, none, none};
   return graph_.add_parent(ValueKind::kOpaque, parts,
-                           slot ? global_text(*slot) : graph_.store_text("operator\ncall"));
+                           callable_text(pickle_.calls[pickle_.values[id].slot]));
 }
 
 // A dtype is pickled as the name of a global, too.
@@ -448,6 +448,11 @@ TextRange ValueWalk::factory_text(const Frame& frame) {
 }
 
 // An object made by calling what another object returned is an `operator.call` of that one.
+TextRange ValueWalk::callable_text(const PickleCall& call) {
+  const auto slot = slot_of(call.callable);
+  return slot ? global_text(*slot) : graph_.store_text("operator\ncall");
+}
+
 Result<NodeId> ValueWalk::close_opaque(const Frame& frame) {
   const PickleCall& call = pickle_.calls[pickle_.values[frame.value].slot];
   const auto slot = slot_of(call.callable);
@@ -469,8 +474,7 @@ Result<NodeId> ValueWalk::close_opaque(const Frame& frame) {
   auto merged = merge_equal_keys(graph_, budget_, pairs);
   if (!merged) return merged.error();
   parts[4] = pairs.empty() ? graph_.add_none() : graph_.add_parent(ValueKind::kDict, pairs);
-  const TextRange name = slot ? global_text(*slot) : graph_.store_text("operator\ncall");
-  return graph_.add_parent(frame.kind, parts, name);
+  return graph_.add_parent(frame.kind, parts, callable_text(call));
 }
 
 // A composite, if its parts are tensors; one inside of another, and any that a composite cannot
