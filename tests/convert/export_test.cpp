@@ -40,6 +40,16 @@ WeightFile written(const TempDir& folder, const tests::WholeContent& content) {
   return *file;
 }
 
+// An object of a class that is not known is the whole; none of the tensors is in it.
+WeightFile written_object(const TempDir& folder, std::string_view class_name) {
+  tests::WholeContent content = tests::minimal_content();
+  ValueGraph& values = content.content.values;
+  values = ValueGraph();
+  const auto none = values.add_number(ValueKind::kNone, 0);
+  values.add_parent(ValueKind::kOpaque, std::vector{none, none, none, none, none}, class_name);
+  return written(folder, content);
+}
+
 // All that safetensors cannot say, resolved.
 ExportOptions everything() {
   return {
@@ -210,12 +220,7 @@ TEST_CASE("opaque objects are refused with all their classes and where the first
 
 TEST_CASE("of an opaque object that is the whole its tensors are left, if that is wanted") {
   const TempDir folder;
-  tests::WholeContent content = tests::minimal_content();
-  ValueGraph values;
-  const auto none = values.add_number(ValueKind::kNone, 0);
-  values.add_parent(ValueKind::kOpaque, std::vector{none, none, none, none, none}, "some\nClass");
-  content.content.values = values;
-  const WeightFile file = written(folder, content);
+  const WeightFile file = written_object(folder, "some\nClass");
   expect_refusal(export_torch(file, folder / "out.pt"), ErrorCode::kUnsupported,
                  "the whole checkpoint is an object of a class");
   const auto report = export_torch(file, folder / "out.pt", {.drop_opaque = true});
@@ -228,13 +233,7 @@ TEST_CASE("of an opaque object that is the whole its tensors are left, if that i
 
 TEST_CASE("of a TorchScript module its tensors are written by their names") {
   const TempDir folder;
-  tests::WholeContent content = tests::minimal_content();
-  ValueGraph values;
-  const auto none = values.add_number(ValueKind::kNone, 0);
-  values.add_parent(ValueKind::kOpaque, std::vector{none, none, none, none, none},
-                    "__torch__.net\nNet");
-  content.content.values = values;
-  const WeightFile file = written(folder, content);
+  const WeightFile file = written_object(folder, "__torch__.net\nNet");
   const auto report = export_torch(file, folder / "out.pt");
   REQUIRE(report);
   CHECK(report->tensor_count == file.tensor_count());
