@@ -12,16 +12,21 @@
 #include "checkpoint/jagged.h"
 #include "checkpoint/torch_classes.h"
 #include "convert/value_paths.h"
+#include "format/naming.h"
 
 namespace weightmap::convert {
 namespace {
 
+// From "module\nname".
+checkpoint::GlobalName global_in(std::string_view text) {
+  const std::size_t newline = text.find('\n');
+  return {text.substr(0, newline), text.substr(newline + 1)};
+}
+
 // An object that its class or function makes again from arguments and a state. What a weight file
 // says of a class is not believed: it has to be one that is known here, too.
 bool is_plain_data(const ValueGraph& values, std::uint32_t node) {
-  const std::string_view text = values.text(node);
-  const std::size_t newline = text.find('\n');
-  const checkpoint::GlobalName name{text.substr(0, newline), text.substr(newline + 1)};
+  const checkpoint::GlobalName name = global_in(values.text(node));
   const auto parts = values.items(node);
   const auto is = [&](std::uint32_t part, ValueKind kind) {
     return values.node(parts[part]).kind == kind;
@@ -33,10 +38,9 @@ bool is_plain_data(const ValueGraph& values, std::uint32_t node) {
 }
 
 // What makes tensors that have no storage.
-bool makes_wrapper(std::string_view function) {
-  return function == "torch._utils\n_rebuild_wrapper_subclass" ||
-         function == "torch.nested._internal.nested_tensor\n_rebuild_njt" ||
-         function == "torch.nested._internal.nested_tensor\nNestedTensor";
+bool makes_wrapper(const checkpoint::GlobalName& function) {
+  return function == checkpoint::GlobalName{"torch._utils", "_rebuild_wrapper_subclass"} ||
+         function == checkpoint::kRebuildJagged || function == checkpoint::kJaggedClass;
 }
 
 // A tensor of a subclass inside of another: `_rebuild_from_type_v2(function, class, arguments,
@@ -55,7 +59,7 @@ bool is_wrapper(const ValueGraph& values, std::uint32_t node) {
     return values.node(part).kind == ValueKind::kNone;
   };
   return arguments.size() == 4 && is(0, ValueKind::kGlobal) && is(1, ValueKind::kGlobal) &&
-         is(2, ValueKind::kTuple) && makes_wrapper(values.text(arguments[0])) &&
+         is(2, ValueKind::kTuple) && makes_wrapper(global_in(values.text(arguments[0]))) &&
          std::ranges::all_of(parts.subspan(1), is_none);
 }
 
@@ -203,9 +207,8 @@ class Selector {
   std::vector<std::uint32_t> lost_tensors() const {
     std::vector<std::uint32_t> lost;
     for (std::uint32_t node = 0; node < values_.size(); ++node) {
-      const ValueKind kind = values_.node(node).kind;
-      const bool is_tensor = kind == ValueKind::kTensor || kind == ValueKind::kComposite;
-      if (is_tensor && selection_.holders[node] == 0 && !selection_.is_opaque[node])
+      if (format::is_tensor(values_.node(node).kind) && selection_.holders[node] == 0 &&
+          !selection_.is_opaque[node])
         lost.push_back(node);
     }
     return lost;

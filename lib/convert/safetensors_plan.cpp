@@ -10,6 +10,7 @@
 #include "convert/export_selection.h"
 #include "convert/safetensors_header.h"
 #include "convert/value_paths.h"
+#include "format/naming.h"
 
 namespace weightmap::convert {
 namespace {
@@ -71,7 +72,7 @@ class Extras {
   std::vector<std::uint32_t> visit(std::uint32_t node) {
     const ValueKind kind = values_.node(node).kind;
     const auto items = values_.items(node);
-    if (kind == ValueKind::kTensor || kind == ValueKind::kComposite) return {};
+    if (format::is_tensor(kind)) return {};
     const bool is_sequence = kind == ValueKind::kList || kind == ValueKind::kTuple;
     const bool is_root = node == values_.root();
     if ((!is_mapping(kind) && !is_sequence) || (items.empty() && !is_root)) {

@@ -13,8 +13,6 @@
 namespace weightmap::convert {
 namespace {
 
-constexpr std::size_t kState = 2;  // place among the children of an opaque object
-
 using View = std::tuple<std::uint32_t,
                         std::uint64_t,
                         Dtype,
@@ -42,7 +40,8 @@ struct Place {
 class NamesInModules {
  public:
   explicit NamesInModules(const ValueGraph& values)
-      : values_(values), steps_left_(format::NamingLimits(values).steps) {}
+      : values_(values),
+        steps_left_(format::NamingLimits(values, format::find_holders(values)).steps) {}
 
   std::unordered_set<std::string> find() {
     std::vector<Place> stack{{values_.root(), ""}};
@@ -56,7 +55,7 @@ class NamesInModules {
 
  private:
   void visit(const Place& place, std::vector<Place>& stack) {
-    const std::uint32_t state = values_.items(place.module)[kState];
+    const std::uint32_t state = values_.items(place.module)[format::kOpaqueState];
     if (!is_mapping(values_.node(state).kind)) return;
     const auto items = values_.items(state);
     for (std::size_t i = 0; i + 1 < items.size() && steps_left_ > 0; i += 2) {

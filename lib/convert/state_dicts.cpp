@@ -15,13 +15,11 @@
 namespace weightmap::convert {
 namespace {
 
-constexpr std::size_t kState = 2;  // place among the children of an opaque object
-
 class StateDicts {
  public:
   explicit StateDicts(const ValueGraph& values)
       : values_(values),
-        limits_(values),
+        limits_(values, format::find_holders(values)),
         is_top_(values.size(), false),
         copies_(values.size()),
         paths_(values) {}
@@ -74,7 +72,7 @@ class StateDicts {
 
   // One of the dictionaries of a module.
   std::optional<std::uint32_t> part_of(std::uint32_t module, std::string_view name) const {
-    const std::uint32_t state = values_.items(module)[kState];
+    const std::uint32_t state = values_.items(module)[format::kOpaqueState];
     if (!is_mapping(values_.node(state).kind)) return std::nullopt;
     const auto items = values_.items(state);
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
@@ -87,14 +85,11 @@ class StateDicts {
 
   bool is_str(std::uint32_t node) const { return values_.node(node).kind == ValueKind::kStr; }
 
-  bool is_tensor(std::uint32_t node) const {
-    const ValueKind kind = values_.node(node).kind;
-    return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
-  }
+  bool is_tensor(std::uint32_t node) const { return format::is_tensor(values_.node(node).kind); }
 
   // Whether `_non_persistent_buffers_set` has the name.
   bool is_hidden(std::uint32_t module, std::string_view name) const {
-    const auto items = values_.items(values_.items(module)[kState]);
+    const auto items = values_.items(values_.items(module)[format::kOpaqueState]);
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
       if (!is_str(items[i]) || values_.text(items[i]) != "_non_persistent_buffers_set") continue;
       const auto is_it = [&](std::uint32_t hidden) {

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/text.h"
+#include "format/naming.h"
 
 namespace weightmap::convert {
 namespace {
@@ -57,8 +58,7 @@ std::uint64_t new_number(const ValueNode& node, const NewNumbers& numbers) {
 }
 
 bool is_left_out(const ValueNode& node, const NewNumbers& numbers) {
-  const bool is_tensor = node.kind == ValueKind::kTensor || node.kind == ValueKind::kComposite;
-  return is_tensor && new_number(node, numbers) == kLeftOut;
+  return format::is_tensor(node.kind) && new_number(node, numbers) == kLeftOut;
 }
 
 }  // namespace

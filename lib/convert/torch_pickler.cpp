@@ -17,6 +17,7 @@
 #include "convert/pickle_writer.h"
 #include "convert/tensor_pickler.h"
 #include "convert/value_paths.h"
+#include "format/naming.h"
 
 namespace weightmap::convert {
 namespace {
@@ -31,10 +32,6 @@ struct Frame {
   bool attributes_pending = false;
   bool is_parameter = false;
 };
-
-bool is_tensor(ValueKind kind) {
-  return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
-}
 
 class Pickler {
  public:
@@ -91,7 +88,7 @@ class Pickler {
 // Whether its items are taken by so many, not all at once.
 bool has_batches(ValueKind kind) {
   return kind != ValueKind::kTuple && kind != ValueKind::kSize && kind != ValueKind::kObject &&
-         !is_tensor(kind);
+         !format::is_tensor(kind);
 }
 
 // Whether it is there before its items are.
@@ -230,7 +227,7 @@ Result<void> Pickler::step() {
     frame.attributes_pending = false;
     return visit(state_of(frame.node));
   }
-  if (is_tensor(node.kind)) {
+  if (format::is_tensor(node.kind)) {
     tensors_.end(frame.is_parameter, true);
     remember(frame.node);
   } else if (selection_.has_attributes[frame.node]) {

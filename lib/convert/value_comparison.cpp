@@ -16,13 +16,10 @@
 
 #include "base/text.h"
 #include "convert/value_paths.h"
+#include "format/naming.h"
 
 namespace weightmap::convert {
 namespace {
-
-bool is_tensor(ValueKind kind) {
-  return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
-}
 
 bool is_set(ValueKind kind) {
   return kind == ValueKind::kSet || kind == ValueKind::kFrozenSet;
@@ -52,7 +49,7 @@ class Meanings {
                            const std::vector<std::uint32_t>& meanings) {
     const ValueNode& node = graph.node(number);
     const ValueKind kind = node.kind == ValueKind::kComposite ? ValueKind::kTensor : node.kind;
-    const std::uint64_t value = is_tensor(kind) ? 0 : node.number;
+    const std::uint64_t value = format::is_tensor(kind) ? 0 : node.number;
     key_.assign({static_cast<char32_t>(kind), static_cast<char32_t>(node.has_attributes),
                  static_cast<char32_t>(value), static_cast<char32_t>(value >> 32U),
                  static_cast<char32_t>(numbered(texts_, graph.text(number)))});
@@ -203,7 +200,7 @@ class Walk {
     } else if ((is_sequence(a.kind) && is_sequence(b.kind)) ||
                (is_record(a.kind) && is_record(b.kind))) {
       compare_sequences(pair, below);
-    } else if (!(is_tensor(a.kind) && is_tensor(b.kind)) &&
+    } else if (!(format::is_tensor(a.kind) && format::is_tensor(b.kind)) &&
                (is_set(a.kind) || !is_same_itself(pair))) {
       tell(pair.first, pair.second);
     }
@@ -275,7 +272,7 @@ class Walk {
       const std::string label = label_of_key(first_, a[i]);
       const auto other = second_items->find(first_meanings_[a[i]]);
       if (other == second_items->end()) {
-        if (!is_tensor(first_.node(a[i + 1]).kind)) tell(a[i + 1], std::nullopt, label);
+        if (!format::is_tensor(first_.node(a[i + 1]).kind)) tell(a[i + 1], std::nullopt, label);
         continue;
       }
       below.push_back({a[i + 1], other->second.value, place_, label});
@@ -285,7 +282,7 @@ class Walk {
     for (std::size_t i = 0; i + 1 < b.size(); i += 2) {
       if (first_items->contains(second_meanings_[b[i]])) {
         second_order.push_back(b[i]);
-      } else if (!is_tensor(second_.node(b[i + 1]).kind)) {
+      } else if (!format::is_tensor(second_.node(b[i + 1]).kind)) {
         tell(std::nullopt, b[i + 1], label_of_key(second_, b[i]));
       }
     }

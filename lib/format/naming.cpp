@@ -17,14 +17,10 @@ constexpr std::uint64_t kStepsPerItem = 16;
 constexpr std::uint64_t kFreeNameBytes = std::uint64_t{64} << 20U;
 constexpr std::uint64_t kNameBytesPerNode = 256;
 
-bool is_tensor(ValueKind kind) {
-  return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
-}
-
 class Namer {
  public:
   Namer(const ValueGraph& graph, std::span<const CompositeContent> composites)
-      : graph_(graph), composites_(composites), limits_(graph) {}
+      : graph_(graph), composites_(composites), limits_(graph, find_holders(graph)) {}
 
   Result<Names> run(std::uint32_t root) {
     add_place({.node = root, .path = is_tensor(graph_.node(root).kind) ? "tensor" : ""});
@@ -142,10 +138,10 @@ class Namer {
   void push_opaque(const Place& place, std::span<const std::uint32_t> parts) {
     if (!push_subclass(place, parts[0])) push(place, parts[0], "__args__");
     push(place, parts[1], "__kwargs__");
-    if (const auto module = module_of(parts[2])) {
+    if (const auto module = module_of(parts[kOpaqueState])) {
       push_module(place, *module);
     } else {
-      push_in_place(place, parts[2], "__state__");
+      push_in_place(place, parts[kOpaqueState], "__state__");
     }
     push_in_place(place, parts[3], "__items__");
     push_in_place(place, parts[4], "__items__");
@@ -324,12 +320,15 @@ std::string key_list(const ValueGraph& graph, std::uint32_t node) {
 
 // A list of a million times the same word is one of a million items; of a million times the same
 // tensor it is a million names.
-NamingLimits::NamingLimits(const ValueGraph& graph)
+NamingLimits::NamingLimits(const ValueGraph& graph, const std::vector<bool>& holders)
     : steps(kFreeSteps + kStepsPerItem * graph.size()),
       name_bytes(kFreeNameBytes + kNameBytesPerNode * graph.size()) {
-  const std::vector<bool> holds = find_holders(graph);
   for (const std::uint32_t child : graph.all_children())
-    if (!holds[child]) steps += kStepsPerItem;
+    if (!holders[child]) steps += kStepsPerItem;
+}
+
+bool is_tensor(ValueKind kind) {
+  return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
 }
 
 std::vector<bool> find_holders(const ValueGraph& graph) {

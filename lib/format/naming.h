@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -19,10 +20,13 @@ namespace weightmap::format {
 // Bounds on what shared containers may expand to: each stands under every path that leads to it,
 // and a few bytes of pickle can make more paths than a machine has memory.
 struct NamingLimits {
-  explicit NamingLimits(const ValueGraph& graph);  // in time of its size
+  // `holders`: what find_holders says of it. In time of its size.
+  NamingLimits(const ValueGraph& graph, const std::vector<bool>& holders);
   std::uint64_t steps;
   std::uint64_t name_bytes;
 };
+
+bool is_tensor(ValueKind kind);  // or a composite, which is named as one
 
 // By node: whether it is a tensor, or holds one.
 std::vector<bool> find_holders(const ValueGraph& graph);
@@ -31,6 +35,9 @@ std::vector<bool> find_holders(const ValueGraph& graph);
 // how they follow one another.
 std::optional<std::string> path_component(const ValueGraph& graph, std::uint32_t key);
 std::string joined_path(std::string_view path, std::string_view component);
+
+// Place of an opaque object's state among its children (value_graph.h).
+inline constexpr std::size_t kOpaqueState = 2;
 
 bool is_sequence(ValueKind kind);  // its items are named by their positions
 

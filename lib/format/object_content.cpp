@@ -226,7 +226,7 @@ Result<void> copy_values(const Object& object,
     for (const std::uint32_t child : graph.children(node))
       children.push_back(copies[child]);
     std::uint64_t number = from.number;
-    if (from.kind == ValueKind::kTensor || from.kind == ValueKind::kComposite) {
+    if (is_tensor(from.kind)) {
       const auto named = numbers.find(node);
       // Names come from values; what only a dictionary's key holds has none.
       if (named == numbers.end()) {

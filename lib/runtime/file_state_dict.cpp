@@ -27,10 +27,6 @@ bool is_extra_state(std::string_view path) {
   return path.empty() || path.ends_with('.');
 }
 
-bool is_tensor(ValueKind kind) {
-  return kind == ValueKind::kTensor || kind == ValueKind::kComposite;
-}
-
 // What several steps may cost together: paths and values that are shared many times over would
 // expand to more than there is memory.
 class Budget {
@@ -297,15 +293,15 @@ class Walk {
       : file_(file),
         values_(values),
         prefix_(prefix),
-        budget_(format::NamingLimits(values)),
+        holds_(format::find_holders(values)),
+        budget_(format::NamingLimits(values, holds_)),
         copies_(file, values, budget_),
         items_(file, prefix),
         metadata_(values, prefix, copies_) {}
 
   Result<StateDict> run() {
     if (!values_.empty()) {
-      holds_ = format::find_holders(values_);
-      const bool is_bare = is_tensor(values_.node(values_.root()).kind);
+      const bool is_bare = format::is_tensor(values_.node(values_.root()).kind);
       stack_.push_back({values_.root(), is_bare ? "tensor" : ""});
     }
     while (!stack_.empty() && !budget_.is_spent()) {
@@ -392,11 +388,11 @@ class Walk {
   const WeightFile& file_;
   const ValueGraph& values_;
   std::string_view prefix_;
+  const std::vector<bool> holds_;
   Budget budget_;
   ValueCopies copies_;
   Items items_;
   Metadata metadata_;
-  std::vector<bool> holds_;
   std::vector<Place> stack_;
 };
 
